@@ -1,15 +1,27 @@
-"""What a notebook asks before it starts: how much to compute."""
+"""What a notebook asks before it starts, and what its stamp tells afterwards."""
 
 import os
-from typing import Literal, cast
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Literal, TypedDict, cast
 
 import torch
+
+import gancourse
 
 Profile = Literal["quick", "full"]
 
 
+class Environment(TypedDict):
+    """Where a notebook ran: the device, and the version of each package that shapes its numbers."""
+
+    device: str
+    versions: dict[str, str]
+
+
 def profile(value: str | None = None) -> Profile:
-    """Return "quick" or "full": the given value, else GANCOURSE_PROFILE, else "full" on a CUDA GPU and "quick" on a CPU.
+    """Return "quick" or "full": the given value, else GANCOURSE_PROFILE, else "full" if there is a CUDA GPU.
 
     Quick shows within a minute that everything runs; full makes the results that the book shows.
     """
@@ -19,5 +31,37 @@ def profile(value: str | None = None) -> Profile:
     if value is None:
         return "full" if torch.cuda.is_available() else "quick"
     if value not in ("quick", "full"):
-        raise ValueError(f'expected {source} to be "quick" or "full", got {value!r}; set one of the two, or neither')
+        raise ValueError(
+            f'expected {source} to be "quick" or "full", got {value!r}; set one of the two, or neither'
+        )
     return cast(Profile, value)
+
+
+def device_name() -> str:
+    """Name what computes: the GPU, or the CPU with the number of its threads that torch uses."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}, {_processor()}"
+
+
+def environment() -> Environment:
+    """Gather the facts without which a number cannot be reproduced: device and versions."""
+    versions = {name: _version(name) for name in ("torch", "torchvision", "numpy")}
+    own = {"python": platform.python_version(), "gancourse": gancourse.__version__}
+    return {"device": device_name(), "versions": own | versions}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    # platform.processor() is empty on most Linux machines; the kernel knows the model's name.
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
