@@ -1,4 +1,4 @@
-"""Fetch what the pages load (MathJax) and what their tests need (axe-core, Chromium). Standard library only."""
+"""Fetch what the pages load (MathJax) and their tests need (axe-core, Chromium). Standard library only."""
 
 from __future__ import annotations
 
