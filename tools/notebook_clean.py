@@ -10,7 +10,7 @@ KEPT_CELL_METADATA = {"tags", "mystnb", "editable", "deletable", "nbgrader", "ju
 KEPT_NOTEBOOK_METADATA = {"gancourse", "mystnb", "myst", "nbgrader"}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
-# `train:  50%|#####     | 5/10 [00:01<00:01,  4.2it/s]` and, when the total is unknown, `5it [00:01, 4.2it/s]`
+# `train:  50%|#####     | 5/10 [00:01<00:01,  4.2it/s]`; when the total is unknown, `5it [00:01, 4.2it/s]`
 PROGRESS = re.compile(r"^.*(\d+%\|.*\|.*\[.*\]|\d+\s?\w* \[\d+:\d\d.*\]).*$")
 CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -27,7 +27,7 @@ def clean(notebook: NotebookNode) -> None:
 
 
 def clean_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Return the outputs without widgets and progress bars; what is left of stderr comes last, in one piece."""
+    """Return the outputs without widgets and progress bars; what is left of stderr comes last, joined."""
     errors = "".join(output.text for output in outputs if _stream(output) == "stderr")
     others = [_without_widget(output) for output in outputs if _stream(output) != "stderr"]
     kept = _joined([output for output in others if output is not None])

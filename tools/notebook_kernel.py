@@ -19,11 +19,11 @@ FACTS = "__import__('json').dumps(__import__('gancourse.notebook').notebook.envi
 TRACEBACK_LINES = 12
 
 
-class CellFailed(Exception):
+class CellError(Exception):
     """A cell raised, ran out of time, or took its kernel down."""
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """The user asked to stop."""
 
 
@@ -74,7 +74,7 @@ class NotebookRunner(NotebookClient):
                 return await self._facts()
         except DeadKernelError as error:
             self._stop_if_interrupted()
-            raise CellFailed("the kernel died; the usual reason is memory") from error
+            raise CellError("the kernel died; the usual reason is memory") from error
 
     async def _run_cells(self) -> None:
         code = [index for index, cell in enumerate(self.nb.cells) if cell.cell_type == "code"]
@@ -92,12 +92,12 @@ class NotebookRunner(NotebookClient):
         except (CellExecutionError, CellTimeoutError) as error:
             self._stop_if_interrupted()
             lines = CONTROL.sub("", str(error)).rstrip().splitlines()[-TRACEBACK_LINES:]
-            raise CellFailed("\n".join([f"cell {cell.id} failed:", *lines])) from error
+            raise CellError("\n".join([f"cell {cell.id} failed:", *lines])) from error
         self._stop_if_interrupted()
 
     def _stop_if_interrupted(self) -> None:
         if self.interrupted:
-            raise Interrupted
+            raise InterruptedRunError
 
     async def _facts(self) -> dict[str, Any]:
         # Asked in the kernel, not here: its threads and its device made the outputs.
@@ -107,7 +107,7 @@ class NotebookRunner(NotebookClient):
         assert reply is not None
         answer = reply["content"]["user_expressions"]["facts"]
         if answer["status"] != "ok":
-            raise CellFailed(f"gancourse.notebook.environment() failed: {answer['evalue']}")
+            raise CellError(f"gancourse.notebook.environment() failed: {answer['evalue']}")
         return dict(json.loads(ast.literal_eval(answer["data"]["text/plain"])))
 
     def _take_signals(self) -> None:

@@ -1,6 +1,6 @@
 """The stamp of an executed notebook: what produced its outputs, and whether they are still of its code.
 
-The same facts are written twice: in the notebook's metadata, for the tests, and in its last cell, for the reader.
+The same facts are written twice: in the notebook's metadata for the tests, in its last cell for the reader.
 """
 
 import hashlib

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))  # as a script, only tools/ itself is on the path
 import nbformat  # noqa: E402
 
 from tools.notebook_clean import clean  # noqa: E402
-from tools.notebook_kernel import CellFailed, Interrupted, NotebookRunner, Terminal  # noqa: E402
+from tools.notebook_kernel import CellError, InterruptedRunError, NotebookRunner, Terminal  # noqa: E402
 from tools.notebook_stamp import code_sha256, duration, package_sha256, write_stamp  # noqa: E402
 
 BUILT = ROOT / "_build" / "notebooks"
@@ -38,7 +38,9 @@ def find_notebook(name: str, root: Path = ROOT) -> Path:
     if len(found) == 1:
         return found[0]
     known = ", ".join(path.stem for path in notebooks) or "none yet"
-    raise SystemExit(f"expected one notebook named {name!r}, found {len(found)}; the book's notebooks: {known}")
+    raise SystemExit(
+        f"expected one notebook named {name!r}, found {len(found)}; the book's notebooks: {known}"
+    )
 
 
 def book_notebooks(root: Path = ROOT) -> list[Path]:
@@ -88,7 +90,7 @@ def execute(source: Path, profile: str, timeout: float | None, cwd: Path = ROOT)
         runner = NotebookRunner(notebook, Terminal(), timeout=timeout)
         try:
             facts = asyncio.run(runner.run(cwd=str(cwd), env=env))
-        except (CellFailed, Interrupted):
+        except (CellError, InterruptedRunError):
             write_atomically(notebook, BUILT / f"{source.stem}.failed.ipynb")
             raise
         runs = read_run_log(log)
@@ -101,7 +103,7 @@ def execute(source: Path, profile: str, timeout: float | None, cwd: Path = ROOT)
 
 
 def graft(executed: nbformat.NotebookNode, current: nbformat.NotebookNode) -> bool:
-    """Take over prose that was edited during the run; False if the code was edited, and nothing is changed."""
+    """Take over prose that was edited during the run; False, and nothing is changed, if code was edited."""
     if code_sha256(executed) != code_sha256(current):
         return False
     done = iter([cell for cell in executed.cells if cell.cell_type == "code"])
@@ -120,13 +122,16 @@ def run(source: Path, profile: str, timeout: float | None, output: Path) -> bool
     print(f"{shown_path(source)}, {profile} profile", flush=True)
     try:
         notebook = execute(source, profile, timeout)
-    except CellFailed as failure:
+    except CellError as failure:
         kept = shown_path(BUILT / f"{source.stem}.failed.ipynb")
         print(f"\n{failure}\n\n{shown_path(source)} is as it was; what ran is in {kept}", file=sys.stderr)
         return False
     if output == source and not graft(notebook, nbformat.read(source, as_version=4)):
         output = BUILT / f"{source.stem}.executed.ipynb"
-        print(f"the code of {shown_path(source)} was edited during the run; it is left as it is", file=sys.stderr)
+        print(
+            f"the code of {shown_path(source)} was edited during the run; it is left as it is",
+            file=sys.stderr,
+        )
     write_atomically(notebook, output)
     report(notebook, output)
     return True
@@ -137,20 +142,28 @@ def report(notebook: nbformat.NotebookNode, output: Path) -> None:
     for cell in notebook.cells:
         texts = [out.text for out in cell.get("outputs", []) if out.get("name") == "stderr"]
         if texts:
-            print(f"cell {cell.id} warns, which the tests refuse:\n{''.join(texts).rstrip()}", file=sys.stderr)
+            print(
+                f"cell {cell.id} warns, which the tests refuse:\n{''.join(texts).rstrip()}", file=sys.stderr
+            )
     stamp = notebook.metadata["gancourse"]
     print(f"{duration(stamp['wall_s'])} on {stamp['device']}; written to {shown_path(output)}", flush=True)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("notebooks", nargs="*", metavar="NB", help='a number ("05") or a path; none: all')
     parser.add_argument("--profile", choices=["quick", "full"], default="quick", help="default: quick")
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds allowed a cell; default: no limit")
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="seconds allowed a cell; default: no limit"
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--output", type=Path, metavar="PATH", help="write here instead; one notebook only")
-    place.add_argument("--in-place", action="store_true", help="let a quick run, too, replace the notebook itself")
+    place.add_argument(
+        "--in-place", action="store_true", help="let a quick run, too, replace the notebook itself"
+    )
     options = parser.parse_args(arguments)
     if options.output and len(options.notebooks) != 1:
         parser.error(f"expected one notebook with --output, got {len(options.notebooks) or 'all of them'}")
@@ -174,8 +187,11 @@ def main(arguments: list[str] | None = None) -> int:
         raise SystemExit("expected notebooks in book/, found none")
     try:
         done = [run(path, options.profile, options.timeout, target(path, options)) for path in sources]
-    except (Interrupted, KeyboardInterrupt):
-        print("\ninterrupted; checkpoints in runs/ are kept: the same command goes on from there", file=sys.stderr)
+    except (InterruptedRunError, KeyboardInterrupt):
+        print(
+            "\ninterrupted; checkpoints in runs/ are kept: the same command goes on from there",
+            file=sys.stderr,
+        )
         return 130
     return 0 if all(done) else 1
 
