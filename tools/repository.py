@@ -24,7 +24,9 @@ def current(root: Path) -> str:
     """Return the address that _config.yml names."""
     found = SETTING.search((root / "_config.yml").read_text(encoding="utf-8"))
     if not found:
-        raise AddressError("_config.yml names no repository: expected `repository:` and below it `  url: ...`")
+        raise AddressError(
+            "_config.yml names no repository: expected `repository:` and below it `  url: ...`"
+        )
     return found.group(2)
 
 
@@ -43,7 +45,7 @@ def tracked(root: Path) -> list[Path]:
 
 
 def spellings(owner: str, name: str) -> tuple[str, str]:
-    """Return how an address occurs: OWNER/NAME (GitHub, Colab, badges) and OWNER.github.io/NAME (the pages)."""
+    """Return both spellings: OWNER/NAME (GitHub, Colab, badges) and OWNER.github.io/NAME (the pages)."""
     return f"{owner}/{name}", f"{owner}.github.io/{name}"
 
 
