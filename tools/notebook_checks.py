@@ -1,4 +1,4 @@
-"""What every committed notebook must be: each check yields its problems as sentences, none when all is well."""
+"""What every notebook of the book must be: each check yields its problems as sentences, or nothing."""
 
 import ast
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-
-from tools.notebook_outputs import OUTPUT_CHECKS
-from tools.notebook_prose import PROSE_CHECKS
-from tools.notebook_stamp import STAMP_ID, code_sha256, package_sha256, read_stamp
+from nbformat.validator import iter_validate
+from notebook_outputs import OUTPUT_CHECKS
+from notebook_prose import PROSE_CHECKS, load
+from notebook_stamp import STAMP_ID, code_sha256, package_sha256, read_stamp
 
 MAX_BYTES = 800_000
 CODE_CELLS = range(15, 31)
@@ -41,9 +41,8 @@ def check_format(notebook: NotebookNode) -> Iterator[str]:
     version = f"{notebook.nbformat}.{notebook.nbformat_minor}"
     if version != "4.5":
         yield f"expected nbformat 4.5, got {version}"
-    try:
-        nbformat.validate(notebook)
-    except nbformat.ValidationError as error:
+    # Not nbformat.validate, which repairs ids on the way; other checks want to see them.
+    for error in iter_validate(notebook):
         yield f"not a valid notebook: {error.message}"
 
 
@@ -65,7 +64,7 @@ def check_executed(notebook: NotebookNode) -> Iterator[str]:
         if cell.execution_count is None:
             yield f"cell {cell.id} was never executed"
         elif cell.execution_count != expected:
-            yield f"cell {cell.id} ran as number {cell.execution_count}, expected {expected}: run all in order"
+            yield f"cell {cell.id} ran as number {cell.execution_count}, expected {expected}: run all again"
         if any(output.output_type == "error" for output in cell.outputs):
             yield f"cell {cell.id} stores an error"
 
@@ -102,7 +101,7 @@ def check_stamp(notebook: NotebookNode) -> Iterator[str]:
 
 def check_size(notebook: NotebookNode) -> Iterator[str]:
     """Small enough to open at once."""
-    size = len(nbformat.writes(notebook).encode())
+    size = len(nbformat.v4.writes(notebook).encode())
     if size > MAX_BYTES:
         yield f"the notebook takes {size / 1000:.0f} KB, expected at most {MAX_BYTES / 1000:.0f} KB"
 
@@ -151,7 +150,7 @@ STRUCTURE_CHECKS: list[Check] = [
 
 def problems(path: Path) -> list[str]:
     """Apply every check to a notebook of the book."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = load(path)
     found = [problem for check in [*STRUCTURE_CHECKS, *OUTPUT_CHECKS] for problem in check(notebook)]
     return found + [problem for check in PROSE_CHECKS for problem in check(notebook, path)]
 

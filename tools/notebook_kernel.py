@@ -12,8 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import ensure_async
 from nbformat import NotebookNode
-
-from tools.notebook_clean import CONTROL, shown
+from notebook_clean import CONTROL, shown
 
 FACTS = "__import__('json').dumps(__import__('gancourse.notebook').notebook.environment())"
 TRACEBACK_LINES = 12
@@ -62,13 +61,14 @@ class NotebookRunner(NotebookClient):
     def __init__(self, notebook: NotebookNode, terminal: Terminal, timeout: float | None = None) -> None:
         super().__init__(notebook, timeout=timeout, kernel_name="python3", record_timing=False)
         self.terminal, self.interrupted = terminal, False
+        self.extra_arguments = ["--log-level=40"]  # a kernel's warnings about itself tell the reader nothing
 
     async def run(self, cwd: str, env: dict[str, str]) -> dict[str, Any]:
         """Execute every cell; return the device and the versions that the kernel itself tells."""
         self.reset_execution_trackers()
         self.resources = {"metadata": {"path": cwd}}
         try:
-            async with self.async_setup_kernel(env=env, extra_arguments=["--log-level=40"]):
+            async with self.async_setup_kernel(env=env):
                 self._take_signals()
                 await self._run_cells()
                 return await self._facts()

@@ -5,8 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from nbformat import NotebookNode
-
-from tools.notebook_clean import WIDGET
+from notebook_clean import WIDGET
 
 MAX_OUTPUT, MAX_ANIMATION = 100_000, 400_000
 MIN_ALT = 25

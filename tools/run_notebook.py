@@ -17,15 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from notebook_clean import clean
+from notebook_kernel import CellError, InterruptedRunError, NotebookRunner, Terminal
+from notebook_stamp import code_sha256, duration, package_sha256, write_stamp
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # as a script, only tools/ itself is on the path
-
-import nbformat  # noqa: E402
-
-from tools.notebook_clean import clean  # noqa: E402
-from tools.notebook_kernel import CellError, InterruptedRunError, NotebookRunner, Terminal  # noqa: E402
-from tools.notebook_stamp import code_sha256, duration, package_sha256, write_stamp  # noqa: E402
-
 BUILT = ROOT / "_build" / "notebooks"
 
 
