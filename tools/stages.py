@@ -75,9 +75,9 @@ def run(
 ) -> str:
     """Run a command, keep all it says in the log, show the lines worth showing, and explain a failure."""
     said: list[str] = []
-    with (root / LOG_NAME).open("a", encoding="utf-8") as log:
-        log.write(f"\n$ {' '.join(map(str, command))}\n")
-        process = subprocess.Popen(
+    with (
+        (root / LOG_NAME).open("a", encoding="utf-8") as log,
+        subprocess.Popen(
             [str(part) for part in command],
             cwd=root,
             env={**os.environ, **(env or {})},
@@ -86,14 +86,15 @@ def run(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
+        ) as process,
+    ):
+        log.write(f"\n$ {' '.join(map(str, command))}\n")
+        for line in process.stdout or ():
             said.append(line)
             log.write(line)
             if shown := show(line):
                 say(f"  {shown}")
-    if process.wait() != 0:
+    if process.returncode != 0:
         raise explain(what, "".join(said), root)
     return "".join(said)
 
