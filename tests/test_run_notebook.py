@@ -56,7 +56,7 @@ def test_a_run_is_cleaned_and_stamped(tmp_path: Path) -> None:
     stamp = notebook.metadata["gancourse"]
     assert stamp["profile"] == "full"
     assert stamp["runs"] == [RUN]
-    assert stamp["device"].startswith("CPU") or stamp["device"]
+    assert stamp["device"]
     assert set(stamp["versions"]) == {"python", "torch", "torchvision", "numpy", "gancourse"}
     assert stamp["code_sha256"] == code_sha256(notebook)
     assert stamp["package_sha256"] == package_sha256(ROOT / "gancourse")

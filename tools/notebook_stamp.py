@@ -58,7 +58,7 @@ def write_stamp(notebook: NotebookNode, stamp: dict[str, Any]) -> None:
 
 def stamp_text(stamp: dict[str, Any]) -> str:
     """Tell the reader what made the outputs, in plain Markdown."""
-    versions = ", ".join(f"{name} {version}" for name, version in stamp["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(stamp["versions"].items()))
     lines = [
         f"**How these outputs were made.** In the {stamp['profile']} profile, on {stamp['device']}, "
         f"{stamp['date'][:10]}, in {duration(stamp['wall_s'])}, with {versions}. "
