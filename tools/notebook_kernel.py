@@ -41,7 +41,7 @@ class Terminal:
         """Show what a cell writes to stderr: live on a terminal, now and then in a log."""
         line = shown(text).strip()
         if self.live:
-            sys.stdout.write(text)
+            print(text, end="", flush=True)
         elif line and time.monotonic() - self.last > self.every:
             self.last = time.monotonic()
             print(f"         {line.splitlines()[-1]}", flush=True)
