@@ -280,11 +280,28 @@ def test_a_dead_mirror_gives_way_to_the_next(mirror: Mirror, monkeypatch: pytest
 def test_a_mirror_that_never_answers_is_given_up(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OFFICIAL, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        # Without a time limit of ours, the test must fail and not hang.
+        alarm = threading.Timer(5, silent.shutdown, [socket.SHUT_RDWR])
+        alarm.start()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [url])
         with pytest.raises(DataNotFound, match="timed out"):
             mnist()
+        alarm.cancel()
     assert socket.getdefaulttimeout() is None
+
+
+def test_mirrors_that_fail_are_not_waited_for_twice(mirror: Mirror, cache: Path, tmp_path: Path) -> None:
+    """A damaged file in a folder of one's own, an empty cache: two places to fetch into, one attempt."""
+    mirror.wrong[IMAGES] = b"<html>Please log in</html>"
+    with pytest.raises(DataNotFound):
+        mnist()
+    once = mirror.asked.copy()
+    mirror.asked.clear()
+    (fill(tmp_path / "own", mirror) / IMAGES).write_bytes(b"damaged")
+    with pytest.raises(DataNotFound):
+        mnist(root=tmp_path / "own")
+    assert mirror.asked == once
 
 
 def test_an_interrupted_download_leaves_nothing_in_the_way(mirror: Mirror, cache: Path) -> None:
@@ -369,8 +386,12 @@ def test_the_error_says_where_to_put_which_files(
 def test_nothing_is_fetched_against_the_callers_will(mirror: Mirror, cache: Path) -> None:
     with pytest.raises(DataNotFound, match="download=False"):
         mnist(download=False)
-    assert not mirror.asked
     assert not cache.exists()
+    (fill(cache, mirror) / IMAGES).write_bytes(b"damaged")
+    with pytest.raises(DataNotFound, match="is damaged"):
+        mnist(download=False)
+    assert (cache / IMAGES).read_bytes() == b"damaged"
+    assert not mirror.asked
 
 
 def test_the_digits_stand_in_in_quick_profile_only(
