@@ -31,7 +31,7 @@ FILES: dict[Split, tuple[OfficialFile, OfficialFile]] = {
 # fmt: on
 
 
-class DataNotFound(FileNotFoundError):  # noqa: N818 — the library's public name for it
+class DataNotFound(FileNotFoundError):
     """No place has an intact copy of the data; the message says where to put which files."""
 
 
