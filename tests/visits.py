@@ -21,7 +21,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-TIMEOUT = 60_000  # ms: a shared machine may be slow, and a slow page is not a broken one
+TIMEOUT = 180_000  # ms: a shared machine may be slow, and a slow page is not a broken one
 TALLEST = 8_000  # pixels in one picture: Chromium repeats itself beyond 16,384
 
 MATH = """() => {
@@ -129,6 +129,7 @@ def visit(browser: Browser, address: str, *, scheme: str = "light", width: int =
     seen.page.on("console", lambda m: seen.errors.append(m.text) if m.type == "error" else None)
     seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
     try:
+        seen.page.set_default_timeout(TIMEOUT)
         seen.page.goto(address, wait_until="load", timeout=TIMEOUT)
         seen.page.wait_for_function(MATHJAX_DONE, timeout=TIMEOUT)
         seen.page.evaluate("document.fonts.ready.then(() => true)")
