@@ -103,6 +103,9 @@ def test_a_link_to_another_host_is_no_resource(tmp_path: Path) -> None:
 def test_a_lost_citation_is_caught(tmp_path: Path) -> None:
     lay(tmp_path, page="<article>by {cite:t}`nobody2014` <span class='xref std'>thm-gone</span></article>")
     assert len(pages.lost_citations(tmp_path)) == 2
+    lay(tmp_path, page="<article><a href='#x'><span class='xref std'>a term</span></a></article>")
+    pages.soup.cache_clear()
+    assert pages.lost_citations(tmp_path) == []
     lay(tmp_path, page="<article><code>{cite:t}`shown as code`</code></article>")
     assert pages.lost_citations(tmp_path) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,9 @@ def build(root: Path = ROOT) -> Path:
     """
     if not (root / "book" / "static" / "mathjax").is_dir():
         raise BuildError("MathJax is not there yet: run `make book` (or python3 tools/setup.py book) first")
+    shutil.rmtree(
+        root / "_build" / "html", ignore_errors=True
+    )  # what is left over would hide what is missing
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(root)]
     done = subprocess.run(
         [*command, "--all", "-W", "-n", "--keep-going"],
