@@ -129,7 +129,7 @@ def test_a_gpu_gives_the_same_batches_and_keeps_the_set(data: ImageData) -> None
         (
             torch.zeros(3, 1, 2, 2, dtype=torch.uint8),
             torch.zeros(2),
-            r"one label an image \(3,\), got \(2,\)",
+            r"one label an image \(3,\), got torch.int64 \(2,\)",
         ),
         (torch.zeros(0, 1, 2, 2, dtype=torch.uint8), torch.zeros(0), "at least one image"),
     ],

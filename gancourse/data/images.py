@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # == of two tensors is no truth value
 class ImageData:
     """Images uint8 (N, C, H, W) in [0, 255] with labels int64 (N,); `name` says where they come from."""
 
@@ -23,8 +23,9 @@ class ImageData:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             got = f"{self.images.dtype} {tuple(self.images.shape)}"
             raise ValueError(f"expected images uint8 (N, C, H, W), got {got}; keep the files' bytes unscaled")
-        if self.labels.shape != (len(self.images),):
-            raise ValueError(f"expected one label an image ({len(self.images)},), got {tuple(self.labels.shape)}")
+        if self.labels.shape != (len(self.images),) or self.labels.dtype != torch.int64:
+            got = f"{self.labels.dtype} {tuple(self.labels.shape)}"
+            raise ValueError(f"expected int64 labels, one label an image ({len(self.images)},), got {got}")
         if len(self.images) == 0:
             raise ValueError("expected at least one image, got none")
 
@@ -32,7 +33,11 @@ class ImageData:
         return len(self.images)
 
     def take(self, n: int) -> ImageData:
-        """Return the first n images, with their labels."""
+        """Return the first n images, with their labels. Raises ValueError unless 1 <= n <= len(self)."""
+        if not 1 <= n <= len(self):
+            raise ValueError(f"expected from 1 to {len(self)} images, got {n}")
+        if n == len(self):
+            return self
         return ImageData(self.images[:n], self.labels[:n], f"{self.name}[:{n}]")
 
     def fingerprint(self) -> str:
@@ -49,11 +54,15 @@ def to_unit(images: Tensor) -> Tensor:
     """
     if images.dtype == torch.uint8:
         return images.float().div_(127.5).sub_(1.0)
+    if images.numel() == 0:
+        raise ValueError(f"expected at least one image, got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise ValueError(f"expected uint8 or float images, got {images.dtype}")
     low, high = images.min().item(), images.max().item()
     if not -1.0001 <= low <= high <= 1.0001:  # written so that NaN fails too
-        raise ValueError(f"expected images in [-1, 1], got [{low:.2f}, {high:.2f}]; divide by 127.5 and subtract 1")
+        raise ValueError(
+            f"expected images in [-1, 1], got [{low:.2f}, {high:.2f}]; divide by 127.5 and subtract 1"
+        )
     return images
 
 
@@ -74,7 +83,9 @@ class DeviceLoader(Iterator[Tensor]):
         generator: torch.Generator | None = None,
     ) -> None:
         if not 1 <= batch_size <= len(data):
-            raise ValueError(f"expected a batch size from 1 to {len(data)} (the number of images), got {batch_size}")
+            raise ValueError(
+                f"expected a batch size from 1 to {len(data)} (the number of images), got {batch_size}"
+            )
         self.data, self.batch_size = data, batch_size
         self.images = data.images.to(device)
         self.generator = generator if generator is not None else torch.Generator().manual_seed(0)
@@ -94,14 +105,16 @@ class DeviceLoader(Iterator[Tensor]):
         return to_unit(self.images[self._order[start : start + self.batch_size]])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to go on from here, bit for bit: the epoch's RNG state and the position in it."""
+        """Return what going on from here needs, bit for bit: the epoch's RNG state and the position in it."""
         return {"epoch_rng": self._epoch_rng, "position": self._position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict` of a loader over the same data with the same batch size."""
         position = int(state["position"])
         if not 0 <= position <= self.steps_per_epoch:
-            raise ValueError(f"expected a position from 0 to {self.steps_per_epoch}, got {position}: other data?")
+            raise ValueError(
+                f"expected a position from 0 to {self.steps_per_epoch}, got {position}: other data?"
+            )
         self.generator.set_state(state["epoch_rng"].cpu())
         self._start_epoch()
         self._position = position
