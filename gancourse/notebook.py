@@ -65,3 +65,16 @@ def _processor() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def runs_folder(name: str) -> Path:
+    """Return where a notebook keeps its trainings: GANCOURSE_RUNS/name, else runs/name at the repository's root.
+
+    Outside the repository, runs/name in the working directory. On Colab point GANCOURSE_RUNS to a mounted
+    drive, and a disconnect costs minutes. The path is relative to the working directory where it can be.
+    """
+    given = os.environ.get("GANCOURSE_RUNS")
+    here = Path.cwd()
+    roots = (folder for folder in (here, *here.parents) if (folder / "_toc.yml").exists())
+    folder = Path(given) if given else next(roots, here) / "runs"
+    return Path(os.path.relpath(folder / name))

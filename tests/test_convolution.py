@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from gancourse.training.convolution import fast_convolutions
 
 CASES = [
-    (torch.conv2d, (3, 16, 14, 14), (24, 16, 4, 4), 24),
-    (torch.conv2d, (2, 32, 8, 12), (16, 32, 4, 4), 16),
-    (torch.conv_transpose2d, (3, 24, 7, 7), (24, 16, 4, 4), 16),
-    (torch.conv_transpose2d, (2, 16, 4, 6), (16, 32, 4, 4), 32),
+    (torch.conv2d, (3, 64, 14, 14), (96, 64, 4, 4), 96),
+    (torch.conv2d, (2, 80, 8, 12), (64, 80, 4, 4), 64),
+    (torch.conv_transpose2d, (3, 96, 7, 7), (96, 64, 4, 4), 64),
+    (torch.conv_transpose2d, (2, 64, 4, 6), (64, 80, 4, 4), 80),
 ]
 
 
@@ -41,16 +41,16 @@ def test_output_and_gradients_equal_the_librarys(function, shape, weight, bias, 
 
 @pytest.mark.parametrize("kernel", [3, 4])
 def test_other_convolutions_are_left_alone(kernel):
-    x, w = torch.randn(2, 16, 8, 8), torch.randn(16, 16, kernel, kernel)
+    x, w = torch.randn(2, 64, 8, 8), torch.randn(64, 64, kernel, kernel)
     with fast_convolutions():
         assert torch.equal(F.conv2d(x, w, None, 1, 1), torch.conv2d(x, w, None, 1, 1))
-    narrow = torch.randn(16, 1, 4, 4)
+    narrow = torch.randn(64, 1, 4, 4)
     with fast_convolutions():
         assert F.conv2d(x[:, :1], narrow, None, 2, 1).dtype == torch.float32
 
 
 def test_no_second_derivative_goes_wrong_in_silence():
-    x, w, _ = tensors((2, 16, 8, 8), (16, 16, 4, 4), 16, True)
+    x, w, _ = tensors((2, 64, 8, 8), (64, 64, 4, 4), 64, True)
     with fast_convolutions():
         first = torch.autograd.grad(F.conv2d(x, w, None, 2, 1).float().square().sum(), x, create_graph=True)[
             0

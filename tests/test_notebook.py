@@ -1,9 +1,11 @@
 """What a notebook asks before it starts, and the facts it is stamped with."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from gancourse.notebook import device_name, environment, profile
+from gancourse.notebook import device_name, environment, profile, runs_folder
 
 
 @pytest.mark.parametrize("value", ["quick", "full"])
@@ -54,3 +56,19 @@ def test_the_environment_names_each_version() -> None:
     assert facts["device"] == device_name()
     assert facts["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert "not installed" not in facts["versions"].values()
+
+
+def test_trainings_are_kept_at_the_root_wherever_the_notebook_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GANCOURSE_RUNS", raising=False)
+    (tmp_path / "fork" / "book").mkdir(parents=True)
+    (tmp_path / "fork" / "_toc.yml").touch()
+    monkeypatch.chdir(tmp_path / "fork" / "book")
+    assert runs_folder("05-dcgan") == Path("../runs/05-dcgan")
+    monkeypatch.chdir(tmp_path / "fork")
+    assert runs_folder("05-dcgan") == Path("runs/05-dcgan")
+    monkeypatch.chdir(tmp_path)
+    assert runs_folder("05-dcgan") == Path("runs/05-dcgan")  # no repository: beside the notebook
+    monkeypatch.setenv("GANCOURSE_RUNS", str(tmp_path / "drive"))
+    assert runs_folder("05-dcgan") == Path("drive/05-dcgan")

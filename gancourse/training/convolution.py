@@ -154,7 +154,7 @@ def _fits(
     even = x.shape[-1] % 2 == 0 == x.shape[-2] % 2 or weight.shape[0] == x.shape[1]
     square = tuple(weight.shape[2:]) == (KERNEL, KERNEL)
     default = all(value in (0, 1, (0, 0), (1, 1)) for value in others)
-    wide = min(weight.shape[:2]) >= 16  # at one channel there is no product to gain from
+    wide = min(weight.shape[:2]) >= 64  # narrower than that, the library is faster
     return (
         x.device.type == "cpu"
         and wide
