@@ -63,9 +63,9 @@ class MNISTClassifier(nn.Module):
 def check_digits(images: Tensor) -> None:
     """Raise ValueError unless images are float (N, 1, 28, 28); the range is checked where data enters."""
     if not images.is_floating_point():
-        raise ValueError(f"expected float images in [-1, 1], got {images.dtype}; divide by 127.5 and subtract 1")
+        raise ValueError(f"expected float images in [-1, 1], got {images.dtype}: divide by 127.5, subtract 1")
     if images.ndim != 4 or images.shape[1:] != (1, 28, 28):
-        raise ValueError(f"expected images (N, 1, 28, 28), got {tuple(images.shape)}; resize or add the channel axis")
+        raise ValueError(f"expected images (N, 1, 28, 28), got {tuple(images.shape)}; resize or add an axis")
 
 
 def file_sha256(path: Path) -> str:
@@ -76,7 +76,7 @@ def file_sha256(path: Path) -> str:
 @cache
 def _classifier_state() -> tuple[dict[str, Tensor], str]:
     if not CLASSIFIER_FILE.exists():
-        raise FeatureNetworkError(f"{CLASSIFIER_FILE.name} is missing from the package; install gancourse again")
+        raise FeatureNetworkError(f"{CLASSIFIER_FILE.name} is missing; install gancourse again")
     found = file_sha256(CLASSIFIER_FILE)
     expected = json.loads(CLASSIFIER_CARD.read_text())["sha256"]
     if found != expected:

@@ -16,13 +16,15 @@ from torch import Tensor
 class DLoss(Protocol):
     """The discriminator's loss: logits on real (N,) and on fake (N,) samples to a scalar to minimize."""
 
-    def __call__(self, *, real: Tensor, fake: Tensor) -> Tensor: ...
+    def __call__(self, *, real: Tensor, fake: Tensor) -> Tensor:
+        """Map logits to the loss."""
 
 
 class GLoss(Protocol):
     """The generator's loss: logits on fake (N,) and, for relative losses, real (N,) samples to a scalar."""
 
-    def __call__(self, *, fake: Tensor, real: Tensor | None = None) -> Tensor: ...
+    def __call__(self, *, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """Map logits to the loss."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def log_loss_d(*, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def minimax_g(*, fake: Tensor, real: Tensor | None = None) -> Tensor:
-    """E log(1 - D(G(z))), Goodfellow et al. (2014), eq. 1: saturates where D(G(z)) is near 0. Not the one in use."""
+    """E log(1 - D(G(z))), Goodfellow et al. (2014), eq. 1: saturates where D(G(z)) is near 0. Seldom used."""
     return -F.softplus(fake).mean()
 
 
@@ -63,7 +65,9 @@ def smooth_real_labels(loss: GANLoss, target: float = 0.9) -> GANLoss:
     if not 0.5 < target <= 1.0:
         raise ValueError(f"expected a target in (0.5, 1], got {target}; 0.9 is the usual choice")
     if loss.d is not log_loss_d:
-        raise ValueError(f"label smoothing is defined for the log losses (minimax, non-saturating), not for {loss.name}")
+        raise ValueError(
+            f"expected a log loss (minimax, non-saturating), which label smoothing needs, got {loss.name}"
+        )
 
     def smoothed_d(*, real: Tensor, fake: Tensor) -> Tensor:
         on_real = target * F.softplus(-real) + (1 - target) * F.softplus(real)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 Upsample = Callable[[int, int, bool], nn.Module]  # channels in, channels out, bias
 
-# size -> the side of G's first map, then channels in multiples of the width, G's and D's from input to output.
+# size -> the side of G's first map; G's and D's channels from input to output, in multiples of the width.
 _PLANS = {
     28: (7, (4, 2), (1, 2)),
     32: (4, (4, 2, 1), (1, 2, 4)),
@@ -19,12 +19,12 @@ _PLANS = {
 
 
 def transposed_conv(c_in: int, c_out: int, bias: bool = True) -> nn.Module:
-    """Map (N, c_in, H, W) to (N, c_out, 2H, 2W). Kernel 4 is a multiple of stride 2, so every pixel gets 4 taps."""
+    """Map (N, c_in, H, W) to (N, c_out, 2H, 2W). Kernel 4 is twice stride 2: every pixel gets 4 taps."""
     return nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1, bias=bias)
 
 
 def resize_conv(c_in: int, c_out: int, bias: bool = True) -> nn.Module:
-    """Map (N, c_in, H, W) to (N, c_out, 2H, 2W): nearest neighbor, then a 3x3 convolution (Odena et al., 2016)."""
+    """Map (N, c_in, H, W) to (N, c_out, 2H, 2W): nearest neighbor, then convolution (Odena et al., 2016)."""
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias))
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints as one safetensors file with JSON in its header: no pickle, written atomically, previous one kept."""
+"""Checkpoints: one safetensors file with JSON in its header; no pickle, written atomically, previous kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 Facts = dict[str, Any]
 
@@ -20,7 +20,7 @@ class CheckpointError(RuntimeError):
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: Facts) -> None:
-    """Write tensors and JSON facts to `path` atomically; what was there becomes `path` with `.previous` added."""
+    """Write tensors and JSON facts to `path` atomically; what was there becomes `PATH.previous`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     on_cpu = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -41,18 +41,20 @@ def previous(path: Path) -> Path:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], Facts]:
-    """Return the tensors and facts of a checkpoint. Raises CheckpointError that names the file and the fault."""
+    """Return the tensors and facts of a checkpoint. Raises CheckpointError naming the file and the fault."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        advice = f"; remove it to go on from {previous(path).name}" if previous(path).exists() else "; remove it"
-        raise CheckpointError(f"{path} cannot be read as a checkpoint ({error}){advice}") from error
+        advice = f" to go on from {previous(path).name}" if previous(path).exists() else " to start over"
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({error}); remove it{advice}"
+        ) from error
 
 
 def find(directory: Path) -> Path | None:
-    """Return the newest checkpoint in a run's directory: the last, the one before where an interruption fell between."""
+    """Return a run's newest checkpoint: the last, or the one before where an interruption fell between."""
     path = directory / "last.safetensors"
     return next((p for p in (path, previous(path)) if p.exists()), None)
 
@@ -80,7 +82,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor])
     for name, value in tensors.items():
         index, entry = name.split(".", 1)
         parameter = parameters[int(index)]
-        if value.shape == parameter.shape:  # a fused optimizer walks memory: its state must lie as the weights do
+        if value.shape == parameter.shape:
+            # A fused optimizer walks memory: its state must lie as the weights do.
             value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(index), {})[entry] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from gancourse.data.images import ImageData
@@ -16,7 +20,7 @@ from gancourse.training import checkpoint
 from gancourse.training.checkpoint import CheckpointError
 from gancourse.training.config import HISTORY, Run, TrainConfig, check_same_run
 from gancourse.training.steps import Penalty
-from gancourse.training.trainer import Trainer
+from gancourse.training.trainer import Trainer, TrainingDiverged
 
 
 def fit(
@@ -31,12 +35,13 @@ def fit(
     resume: bool = True,
     progress: bool = True,
 ) -> Run:
-    """Train G: z (N, Z) to images (N, C, H, W) against D: images to logits (N,), in place, and return the Run.
+    """Train G: z (N, Z) to images (N, C, H, W) against D: images to logits (N,), in place; return the Run.
 
-    With a `checkpoint_dir` the same call after an interruption goes on, bit for bit on a CPU; a finished run is
-    returned, not repeated; more `steps` extend it; any other difference in nets, data or config is refused by
-    name (CheckpointError). Ctrl-C saves and returns what there is. Raises TrainingDiverged when a loss is
-    not finite; the last checkpoint stays. Without a `checkpoint_dir` nothing is written.
+    With a `checkpoint_dir` the same call after an interruption goes on, bit for bit on a CPU; a finished run
+    is returned, not repeated; more `steps` extend it; any other difference in nets, data or config is refused
+    by name (CheckpointError). Ctrl-C ends the step, saves and returns what there is; a second one does not
+    wait. Raises TrainingDiverged when a loss or a weight is not finite; the last checkpoint stays. Without a
+    `checkpoint_dir` nothing is written.
     """
     trainer = Trainer(G, D, data, loss, penalty, config)
     directory = None if checkpoint_dir is None else Path(checkpoint_dir)
@@ -45,9 +50,10 @@ def fit(
     reused = trainer.step
     try:
         _train(trainer, directory, progress)
-    except KeyboardInterrupt:
-        _save(trainer, directory)
-        tqdm.write(f"stopped at step {trainer.step} of {config.steps}; the same call goes on from here")
+    except TrainingDiverged as error:
+        if directory is not None and (last := checkpoint.find(directory)):
+            error.add_note(f"the last checkpoint is {last}, at step {checkpoint.load(last)[1]['step']}")
+        raise
     run = _run(trainer, reused)
     _log(run, directory)
     return run
@@ -55,18 +61,45 @@ def fit(
 
 def _train(trainer: Trainer, directory: Path | None, progress: bool) -> None:
     config = trainer.config
-    unit = {"unit": "image", "unit_scale": config.batch_size, "mininterval": 1.0, "disable": not progress}
-    with tqdm(total=config.steps, initial=trainer.step, **unit) as bar:
-        while trainer.step < config.steps:
-            since, started = trainer.step, time.perf_counter()
+    unit = {"unit": "image", "unit_scale": config.batch_size, "mininterval": 1.0}
+    if not progress:  # else TQDM_DISABLE decides
+        unit["disable"] = True
+    with _held_interrupt() as interrupted, tqdm(total=config.steps, initial=trainer.step, **unit) as bar:
+        while trainer.step < config.steps and not interrupted():
+            started = time.perf_counter()
             for _ in range(_until_next_stop(trainer)):
                 trainer.advance()
                 bar.update()
-            trainer.check_finite(since)
+                if interrupted():
+                    break
+            trainer.check_finite()
             trainer.seconds += time.perf_counter() - started
             if trainer.step in config.snapshots:
                 _snapshot(trainer, directory)
             _save(trainer, directory)
+    if interrupted():
+        kept = "" if directory is None else "; the same call goes on from here"
+        tqdm.write(f"stopped at step {trainer.step} of {config.steps}{kept}")
+
+
+@contextmanager
+def _held_interrupt() -> Iterator[Callable[[], bool]]:
+    """Hold Ctrl-C back until it is asked for: no training passes through the state in mid-step."""
+    asked: list[int] = []
+
+    def hold(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second one does not wait
+
+    in_main = threading.current_thread() is threading.main_thread()  # Python allows handlers only there
+    ours = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, hold)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _until_next_stop(trainer: Trainer) -> int:
@@ -80,7 +113,8 @@ def _until_next_stop(trainer: Trainer) -> int:
 def _snapshot(trainer: Trainer, directory: Path | None) -> None:
     trainer.snapshots[trainer.step] = trainer.nets()
     if directory is not None:
-        checkpoint.save(_snapshot_path(directory, trainer.step), trainer.snapshots[trainer.step], trainer.facts())
+        path = _snapshot_path(directory, trainer.step)
+        checkpoint.save(path, trainer.snapshots[trainer.step], trainer.facts())
 
 
 def _snapshot_path(directory: Path, step: int) -> Path:
@@ -106,15 +140,26 @@ def _resume(trainer: Trainer, directory: Path) -> None:
     trainer.restore(tensors, facts)
     for step in trainer.config.snapshots:
         if step <= trainer.step:
-            trainer.snapshots[step] = checkpoint.load(_snapshot_path(directory, step))[0]
+            trainer.snapshots[step] = _stored_snapshot(trainer, _snapshot_path(directory, step))
+
+
+def _stored_snapshot(trainer: Trainer, path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} is missing: the stored run passed that step without keeping a snapshot; "
+            "leave it out of the snapshots, or pass resume=False to start over"
+        )
+    tensors, facts = checkpoint.load(path)
+    check_same_run(path, facts["identity"], trainer.identity)  # an earlier run may have left it there
+    return tensors
 
 
 def _run(trainer: Trainer, reused: int) -> Run:
     values = trainer.history[:, : trainer.step].cpu()
     history = dict(zip(HISTORY, values, strict=True))
     ema = None if trainer.ema is None else trainer.ema.module
-    origin = trainer.facts()["origin"]
-    return Run(trainer.G, trainer.D, ema, history, trainer.step, reused, trainer.origin or origin, trainer.snapshots)
+    origin = trainer.origin or trainer.facts()["origin"]
+    return Run(trainer.G, trainer.D, ema, history, trainer.step, reused, origin, trainer.snapshots)
 
 
 def _log(run: Run, directory: Path | None) -> None:

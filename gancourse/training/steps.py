@@ -42,7 +42,7 @@ def d_step(
     loss: GANLoss,
     penalty: Penalty | None = None,
 ) -> DStep:
-    """Descend D's loss once on real images (N, C, H, W) and on G(z), z (N, Z). G's parameters are left alone."""
+    """Descend D's loss once on real (N, C, H, W) and on G(z), z (N, Z). G's parameters are left alone."""
     with torch.no_grad():  # the fakes are data here: no gradient reaches G
         fake = G(z)
     on_real, on_fake = D(real), D(fake)
@@ -64,7 +64,7 @@ def g_step(
     loss: GANLoss,
     real: Tensor | None = None,
 ) -> GStep:
-    """Descend G's loss once on G(z), z (N, Z). D's parameters are left alone; `real` is for relative losses."""
+    """Descend G's loss once on G(z), z (N, Z). D's parameters are left alone. Relative losses need `real`."""
     with frozen(D):  # the gradient passes through D, none is stored in it
         on_fake = D(G(z))
         on_real = None if real is None else D(real)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -19,24 +20,29 @@ from gancourse.notebook import device_name
 from gancourse.training import checkpoint
 from gancourse.training.checkpoint import CheckpointError, under_prefix, with_prefix
 from gancourse.training.config import HISTORY, TrainConfig
+from gancourse.training.convolution import fast_convolutions, has_matrix_units
 from gancourse.training.steps import Penalty, d_step, g_step
 
-_NOT_IDENTITY = ("steps", "snapshots", "checkpoint_every")  # a run may be extended and saved as often as one likes
+# A run may be extended, and saved as often as one likes.
+_NOT_IDENTITY = ("steps", "snapshots", "checkpoint_every")
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss became NaN or infinite."""
+    """A loss or a weight became NaN or infinite."""
 
 
 class _Autocast(nn.Module):
     """A net whose forward pass runs in bfloat16 and answers in float32."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, fast: bool) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.fast = net, fast
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with (
+            torch.autocast(x.device.type, torch.bfloat16),
+            fast_convolutions() if self.fast else nullcontext(),
+        ):
             out: Tensor = self.net(x)
         return out.float()
 
@@ -45,13 +51,19 @@ class Trainer:
     """Everything that a step changes, so that saving it and going on gives the same bits."""
 
     def __init__(
-        self, G: nn.Module, D: nn.Module, data: ImageData, loss: GANLoss, penalty: Penalty | None, config: TrainConfig
+        self,
+        G: nn.Module,
+        D: nn.Module,
+        data: ImageData,
+        loss: GANLoss,
+        penalty: Penalty | None,
+        config: TrainConfig,
     ) -> None:
         self.G, self.D, self.loss, self.penalty, self.config = G, D, loss, penalty, config
         self.device = next(G.parameters()).device
         self.identity = _identity(G, D, data, loss, penalty, config)
         for net in (G, D):
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            net.to(memory_format=torch.channels_last)
         self.opt_g = Adam(G.parameters(), config.lr_g, config.betas, fused=True)
         self.opt_d = Adam(D.parameters(), config.lr_d, config.betas, fused=True)
         self.ema = _average(G, config)
@@ -59,11 +71,12 @@ class Trainer:
         self.loader = DeviceLoader(data, config.batch_size, device=self.device, generator=order)
         self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.history = torch.full((len(HISTORY), config.steps), float("nan"), device=self.device)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.checked, self.seconds = 0, 0, 0.0
         self.origin: dict[str, Any] = {}  # where and when the last restored step was trained
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         cast = config.precision == "bfloat16"
-        self.forward_G, self.forward_D = (_Autocast(G), _Autocast(D)) if cast else (G, D)
+        fast = penalty is None and has_matrix_units(self.device)  # a penalty differentiates twice
+        self.forward_G, self.forward_D = (_Autocast(G, fast), _Autocast(D, fast)) if cast else (G, D)
 
     def draw(self) -> Tensor:
         """Return z (B, Z) from N(0, I)."""
@@ -87,10 +100,14 @@ class Trainer:
 
     def nets(self) -> dict[str, Tensor]:
         """Return the weights of G, D and the average, prefixed."""
-        tensors = with_prefix("G", self.G.state_dict()) | with_prefix("D", self.D.state_dict())
-        if self.ema is not None:
-            tensors |= with_prefix("ema", self.ema.module.state_dict())
+        tensors: dict[str, Tensor] = {}
+        for name, net in self._named().items():
+            tensors |= with_prefix(name, net.state_dict())
         return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+    def _named(self) -> dict[str, nn.Module]:
+        named = {"G": self.G, "D": self.D}
+        return named if self.ema is None else named | {"ema": self.ema.module}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on."""
@@ -100,7 +117,10 @@ class Trainer:
         if self.ema is not None:
             counts["averaged"] = self.ema.n_averaged.clone()
         parts = {"rng": rng, "counts": counts, "history": {"values": self.history[:, : self.step]}}
-        parts |= {"opt_g": checkpoint.optimizer_tensors(self.opt_g), "opt_d": checkpoint.optimizer_tensors(self.opt_d)}
+        parts |= {
+            "opt_g": checkpoint.optimizer_tensors(self.opt_g),
+            "opt_d": checkpoint.optimizer_tensors(self.opt_d),
+        }
         whole = self.nets()
         for prefix, part in parts.items():
             whole |= with_prefix(prefix, part)
@@ -108,10 +128,10 @@ class Trainer:
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Become what `tensors` and `facts` describe."""
-        self.step, self.seconds, self.origin = facts["step"], facts["origin"]["wall_s"], facts["origin"]
-        for name, net in (("G", self.G), ("D", self.D), ("ema", self.ema.module if self.ema is not None else None)):
-            if net is not None:
-                net.load_state_dict(under_prefix(name, tensors))
+        self.step = self.checked = facts["step"]
+        self.seconds, self.origin = facts["origin"]["wall_s"], facts["origin"]
+        for name, net in self._named().items():
+            net.load_state_dict(under_prefix(name, tensors))
         self.history[:, : self.step] = tensors["history.values"]
         if self.step < self.config.steps:
             self._restore_motion(tensors, facts)
@@ -123,7 +143,9 @@ class Trainer:
         checkpoint.load_optimizer(self.opt_d, under_prefix("opt_d", tensors))
         if self.ema is not None:
             self.ema.n_averaged.copy_(tensors["counts.averaged"])
-        self.loader.load_state_dict({"epoch_rng": tensors["rng.order"], "position": tensors["counts.position"]})
+        self.loader.load_state_dict(
+            {"epoch_rng": tensors["rng.order"], "position": tensors["counts.position"]}
+        )
         self.noise.set_state(tensors["rng.noise"])
         torch.set_rng_state(tensors["rng.global"])
 
@@ -134,19 +156,29 @@ class Trainer:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "wall_s": round(self.seconds, 1),
         }
-        return {"step": self.step, "identity": self.identity, "device_type": self.device.type, "origin": origin}
+        return {
+            "step": self.step,
+            "identity": self.identity,
+            "device_type": self.device.type,
+            "origin": origin,
+        }
 
-    def check_finite(self, since: int) -> None:
-        """Raise TrainingDiverged when a loss since step `since` is NaN or infinite."""
-        losses = self.history[:2, since : self.step].cpu()
-        bad = (~losses.isfinite()).nonzero()
-        if len(bad):
-            player, offset = "DG"[int(bad[0, 0])], int(bad[:, 1].min())
-            last = losses[:, offset - 1].tolist() if offset else None
-            raise TrainingDiverged(
-                f"{player}'s loss is not finite at step {since + offset + 1}; last finite losses (D, G): {last}; "
-                "lower the learning rate or go back to the last checkpoint"
-            )
+    def check_finite(self) -> None:
+        """Raise TrainingDiverged when a loss since the last check, or a weight now, is NaN or infinite."""
+        losses = self.history[:2, self.checked : self.step].T.cpu()  # (steps, 2): in the order of computation
+        for offset, player in (~losses.isfinite()).nonzero().tolist():
+            self._diverge(f"{'DG'[player]}'s loss is not finite at step", self.checked + offset)
+        for name, net in self._named().items():  # a finite loss can have a gradient that is not
+            if not all(value.isfinite().all() for value in net.state_dict().values()):
+                self._diverge(f"{name}'s weights are not finite after step", self.step - 1)
+        self.checked = self.step
+
+    def _diverge(self, what: str, step: int) -> NoReturn:
+        last = self.history[:2, step - 1].tolist() if step else None
+        raise TrainingDiverged(
+            f"{what} {step + 1}; losses (D, G) one step before: {last}; "
+            "lower the learning rate or go back to the last checkpoint"
+        )
 
 
 def _average(G: nn.Module, config: TrainConfig) -> AveragedModel | None:
