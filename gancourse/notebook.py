@@ -68,7 +68,7 @@ def _processor() -> str:
 
 
 def runs_folder(name: str) -> Path:
-    """Return where a notebook keeps its trainings: GANCOURSE_RUNS/name, else runs/name at the repository's root.
+    """Return where a notebook keeps its trainings: GANCOURSE_RUNS/name, else runs/name at the root.
 
     Outside the repository, runs/name in the working directory. On Colab point GANCOURSE_RUNS to a mounted
     drive, and a disconnect costs minutes. The path is relative to the working directory where it can be.

@@ -73,7 +73,10 @@ def restandardize(net: MNISTClassifier, data: ImageData) -> None:
 @torch.no_grad()
 def accuracy(net: MNISTClassifier, data: ImageData) -> float:
     """Return the share of images classified as labelled."""
-    hits = [net(to_unit(x)).argmax(1) == y for x, y in zip(data.images.split(1000), data.labels.split(1000))]
+    hits = [
+        net(to_unit(x)).argmax(1) == y
+        for x, y in zip(data.images.split(1000), data.labels.split(1000), strict=True)
+    ]
     return torch.cat(hits).double().mean().item()
 
 
