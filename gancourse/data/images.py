@@ -52,10 +52,10 @@ def to_unit(images: Tensor) -> Tensor:
 
     Raises ValueError for floats outside [-1, 1] or not finite.
     """
-    if images.dtype == torch.uint8:
-        return images.float().div_(127.5).sub_(1.0)
     if images.numel() == 0:
         raise ValueError(f"expected at least one image, got {tuple(images.shape)}")
+    if images.dtype == torch.uint8:
+        return images.float().div_(127.5).sub_(1.0)
     if not images.is_floating_point():
         raise ValueError(f"expected uint8 or float images, got {images.dtype}")
     low, high = images.min().item(), images.max().item()
