@@ -98,6 +98,13 @@ def test_a_figure_has_a_place_for_each_set(sets: int, across: int | None, places
     figure.canvas.draw()
 
 
+def test_a_pale_image_stays_pale() -> None:
+    """Stretched contrast would make a generator that outputs near-gray noise look confident."""
+    _, ax = plt.subplots()
+    draw_images(torch.tensor([-0.1, 0.1]).expand(1, 1, 2, 2), 1, ax=ax)
+    assert ax.images[0].get_clim() == (0, 1)
+
+
 def test_a_title_is_due_for_each_set() -> None:
     with pytest.raises(ValueError, match="argument"):
         sample_grids([numbered(4)] * 2, ["only one"])
