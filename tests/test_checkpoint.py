@@ -17,7 +17,7 @@ from torch import nn
 from gancourse.training import CheckpointError, checkpoint
 
 HERE = Path(__file__).resolve().parent
-KILLS = 10
+KILLS = 6
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
