@@ -1,9 +1,12 @@
 """Make an executed notebook fit for git and for the page: only what another run would store again."""
 
+import base64
+import io
 import re
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+from PIL import Image
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = {"tags", "mystnb", "editable", "deletable", "nbgrader", "jupyter", "slideshow"}
@@ -30,7 +33,7 @@ def clean_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Return the outputs without widgets and progress bars; what is left of stderr comes last, joined."""
     errors = "".join(output.text for output in outputs if _stream(output) == "stderr")
     others = [_without_widget(output) for output in outputs if _stream(output) != "stderr"]
-    kept = _joined([output for output in others if output is not None])
+    kept = _joined([_compact(output) for output in others if output is not None])
     # A warning stays: it is for the author to see and to settle, and the tests refuse it.
     warnings = without_progress(errors)
     return [*kept, new_output("stream", name="stderr", text=warnings)] if warnings else kept
@@ -61,6 +64,25 @@ def _without_widget(output: NotebookNode) -> NotebookNode | None:
     if set(data) <= {"text/plain"}:
         return None
     return NotebookNode(output | {"data": NotebookNode(data)})
+
+
+def _compact(output: NotebookNode) -> NotebookNode:
+    stored = output.get("data", {}).get("image/png")
+    if not stored:
+        return output
+    data = NotebookNode({**output.data, "image/png": compact_png(stored)})
+    return NotebookNode(output | {"data": data})
+
+
+def compact_png(stored: str) -> str:
+    """Store a PNG (base64) that shows nothing but opaque grays with one channel: same pixels, fewer bytes."""
+    image, file = Image.open(io.BytesIO(base64.b64decode(stored))).convert("RGBA"), io.BytesIO()
+    gray = image.convert("L")
+    if gray.convert("RGBA").tobytes() != image.tobytes():
+        return stored
+    gray.save(file, "PNG", optimize=True)
+    smaller = base64.b64encode(file.getvalue()).decode()
+    return smaller if len(smaller) < len(stored) else stored
 
 
 def without_progress(text: str) -> str:
