@@ -35,3 +35,8 @@ def test_what_needs_more_colors_or_transparency_is_left_alone() -> None:
 def test_compacting_twice_changes_nothing_more() -> None:
     once = compact_png(stored(Image.effect_noise((100, 100), 60).convert("RGBA")))
     assert compact_png(once) == once
+
+
+def test_what_is_no_image_is_left_alone() -> None:
+    text = base64.b64encode(b"no image").decode()
+    assert compact_png(text) == text

@@ -6,7 +6,7 @@ import re
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = {"tags", "mystnb", "editable", "deletable", "nbgrader", "jupyter", "slideshow"}
@@ -76,7 +76,10 @@ def _compact(output: NotebookNode) -> NotebookNode:
 
 def compact_png(stored: str) -> str:
     """Store a PNG (base64) that shows nothing but opaque grays with one channel: same pixels, fewer bytes."""
-    image, file = Image.open(io.BytesIO(base64.b64decode(stored))).convert("RGBA"), io.BytesIO()
+    try:
+        image, file = Image.open(io.BytesIO(base64.b64decode(stored))).convert("RGBA"), io.BytesIO()
+    except UnidentifiedImageError:  # not ours to judge: what a cell stored stays as it is
+        return stored
     gray = image.convert("L")
     if gray.convert("RGBA").tobytes() != image.tobytes():
         return stored
