@@ -37,10 +37,13 @@ def profile(value: str | None = None) -> Profile:
     return cast(Profile, value)
 
 
-def device_name() -> str:
-    """Name what computes: the GPU, or the CPU with the number of its threads that torch uses."""
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
+def device_name(device: torch.device | None = None) -> str:
+    """Name what computes: the GPU, or the CPU with the number of its threads that torch uses.
+
+    Without a `device`, the GPU where there is one.
+    """
+    if torch.cuda.is_available() if device is None else device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
     threads = torch.get_num_threads()
     return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}, {_processor()}"
 

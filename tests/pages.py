@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup, Tag
 
 RESOURCES = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src"}
 UNRESOLVED = "span.xref, a.xref[href='#']"  # a resolved one stands inside its link
+LEFT_AS_TYPED = ("{cite", "{ref}", "{eq}`", "{prf:", "$")  # $: a formula that was taken for text
 LINKS_THAT_LOAD = {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect", "dns-prefetch"}
 
 
@@ -90,14 +91,10 @@ def lost_citations(html: Path) -> list[str]:
         lost = [tag for tag in main.select(UNRESOLVED) if not tag.find_parent("a", href=True)]
         problems += [f"{name}: {tag.get_text()!r} leads nowhere" for tag in lost]
         problems += [f"{name}: undefined citation" for tag in main.select(".bibtex.missing, cite.missing")]
-        for code in main.select("pre, code, script, style"):
+        for code in main.select("pre, code, script, style, .math"):
             code.extract()
         text = main.get_text()
-        problems += [
-            f"{name}: {mark} shown to the reader"
-            for mark in ("{cite", "{ref}", "{eq}`", "{prf:")
-            if mark in text
-        ]
+        problems += [f"{name}: {mark} shown to the reader" for mark in LEFT_AS_TYPED if mark in text]
     soup.cache_clear()  # the code was taken out above
     return problems
 

@@ -110,6 +110,13 @@ def test_a_lost_citation_is_caught(tmp_path: Path) -> None:
     assert pages.lost_citations(tmp_path) == []
 
 
+def test_a_formula_taken_for_text_is_caught(tmp_path: Path) -> None:
+    lay(tmp_path, page="<article><p>has density $ p_g $, and</p></article>")
+    assert pages.lost_citations(tmp_path) == ["page.html: $ shown to the reader"]
+    lay(tmp_path, page="<article><span class='math notranslate'>$x$</span> <pre>$ make book</pre></article>")
+    assert pages.lost_citations(tmp_path) == []
+
+
 @pytest.fixture(scope="module")
 def tiny_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the book's settings with one page of its own."""

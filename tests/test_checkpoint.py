@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,18 @@ for _ in range({kills}):
     found = checkpoint.find(Path({directory!r}))
     print(0 if found is None else checkpoint.load(found)[1]["step"], flush=True)
 """
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    old, young = (tmp_path / f"last.safetensors.{n}.tmp" for n in (1, 2))
+    for left in (old, young):
+        left.write_bytes(b"half")
+    long_ago = time.time() - 2 * checkpoint.SECONDS_UNTIL_LEFT_BEHIND
+    os.utime(old, (long_ago, long_ago))
+    checkpoint.save(path, {"a": torch.zeros(1)}, {})
+    assert not old.exists()
+    assert young.exists(), "another process may be writing it"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 Facts = dict[str, Any]
+
+SECONDS_UNTIL_LEFT_BEHIND = 3600.0  # no checkpoint takes an hour to write
 
 
 class CheckpointError(RuntimeError):
@@ -33,6 +36,9 @@ def save(path: Path, tensors: dict[str, Tensor], facts: Facts) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    for left in path.parent.glob(f"{path.name}.*.tmp"):  # by a process that was killed while it wrote
+        if time.time() - left.stat().st_mtime > SECONDS_UNTIL_LEFT_BEHIND:
+            left.unlink(missing_ok=True)
 
 
 def previous(path: Path) -> Path:

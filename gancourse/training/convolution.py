@@ -82,12 +82,8 @@ class _Conv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, matrix = ctx.saved_tensors
-        large, small, of_x, of_weight = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), None, None
-        if ctx.needs_input_grad[0]:
-            of_x = _up(small, matrix).permute(0, 3, 1, 2)
-        if ctx.needs_input_grad[1]:
-            of_weight = _as_weight(_correlate(small, large))
-        return of_x, of_weight
+        large, small = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
+        return _gradients(ctx, small, large, lambda: _up(small, matrix))
 
 
 class _ConvTranspose(torch.autograd.Function):
@@ -103,17 +99,19 @@ class _ConvTranspose(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, matrix = ctx.saved_tensors
-        small, large, of_x, of_weight = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), None, None
-        if ctx.needs_input_grad[0]:
-            of_x = _down(large, matrix.T).permute(0, 3, 1, 2)
-        if ctx.needs_input_grad[1]:
-            of_weight = _as_weight(_correlate(small, large))
-        return of_x, of_weight
+        small, large = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
+        return _gradients(ctx, small, large, lambda: _down(large, matrix.T))
 
 
-def _as_weight(matrix: Tensor) -> Tensor:
-    """Map a weight's gradient (O, 16 C) to (O, C, 4, 4)."""
-    return matrix.view(len(matrix), KERNEL, KERNEL, -1).permute(0, 3, 1, 2)
+def _gradients(
+    ctx: Any, small: Tensor, large: Tensor, of_x: Callable[[], Tensor]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients that are asked for: of the input, channels last in `of_x`, and of the weight."""
+    of_weight = None
+    if ctx.needs_input_grad[1]:
+        matrix = _correlate(small, large)  # (O, 16 C)
+        of_weight = matrix.view(len(matrix), KERNEL, KERNEL, -1).permute(0, 3, 1, 2)
+    return of_x().permute(0, 3, 1, 2) if ctx.needs_input_grad[0] else None, of_weight
 
 
 def has_matrix_units(device: torch.device) -> bool:

@@ -152,7 +152,7 @@ class Trainer:
     def facts(self) -> dict[str, Any]:
         """Return what a checkpoint says of itself; a run that was only read keeps its origin."""
         origin = {
-            "device": device_name(),
+            "device": device_name(self.device),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "wall_s": round(self.seconds, 1),
         }
