@@ -22,19 +22,28 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = was_training
 
 
-def generate(G: nn.Module, z: Tensor, batch_size: int = 500) -> Tensor:
-    """Map z (N, Z) to images (N, C, H, W) on the CPU, in eval mode, so that no image depends on its batch."""
+def generate(G: nn.Module, z: Tensor, y: Tensor | None = None, *, batch_size: int = 500) -> Tensor:
+    """Map z (N, Z) to images (N, C, H, W) on the CPU, in eval mode, so that no image depends on its batch.
+
+    A conditional G gets the labels y (N,). Raises ValueError where y has another length.
+    """
+    if y is not None and len(y) != len(z):
+        raise ValueError(f"expected a label for each of the {len(z)} z, got {len(y)}")
     device = next(G.parameters()).device
+    parts = zip(*(t.to(device).split(batch_size) for t in ((z,) if y is None else (z, y))), strict=True)
     with evaluating(G):
-        return torch.cat([G(part.to(device)).cpu() for part in z.split(batch_size)])
+        return torch.cat([G(*part).cpu() for part in parts])
 
 
-def sample(G: nn.Module, n: int, *, seed: int) -> Tensor:
-    """Return n images (n, C, H, W) of z drawn from N(0, I) with `seed`, the same on every device."""
+def sample(G: nn.Module, n: int, *, seed: int, y: Tensor | None = None) -> Tensor:
+    """Return n images (n, C, H, W) of z drawn from N(0, I) with `seed`, the same on every device.
+
+    A conditional G gets the labels y (n,). Raises ValueError for n below 1.
+    """
     if n < 1:
         raise ValueError(f"expected at least 1 sample, got {n}")
     generator = torch.Generator().manual_seed(seed)
-    return generate(G, torch.randn(n, int(G.latent_dim), generator=generator))  # type: ignore[arg-type]
+    return generate(G, torch.randn(n, int(G.latent_dim), generator=generator), y)  # type: ignore[arg-type]
 
 
 def lerp(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:

@@ -13,13 +13,12 @@ from gancourse.data import DataNotFound, ImageData, mnist, to_unit
 from gancourse.features import (
     CLASSIFIER_CARD,
     CLASSIFIER_FILE,
-    FeatureNetworkError,
     MNISTClassifier,
     classifier_hash,
     extract,
-    file_sha256,
     mnist_classifier,
 )
+from gancourse.published import WeightsError, file_sha256
 
 # Each Fréchet distance in the book was computed with these weights. Other weights would void them all.
 SHA256 = "0983539b3ddb56306476f02db43494739595d7ec56b680293601212924b6a860"
@@ -71,14 +70,14 @@ def test_one_changed_byte_is_refused(position: int, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(features, "CLASSIFIER_FILE", copy)
     message = r"mnist_classifier\.safetensors has SHA-256 .*, expected 0983539b3ddb.*cannot be compared"
     for use in (mnist_classifier, classifier_hash):
-        with pytest.raises(FeatureNetworkError, match=message):
+        with pytest.raises(WeightsError, match=message):
             use()
 
 
 @pytest.mark.usefixtures("unread")
 def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "CLASSIFIER_FILE", tmp_path / CLASSIFIER_FILE.name)
-    with pytest.raises(FeatureNetworkError, match=r"mnist_classifier\.safetensors is missing; install"):
+    with pytest.raises(WeightsError, match=r"mnist_classifier\.safetensors is missing; install"):
         mnist_classifier()
 
 

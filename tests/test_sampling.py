@@ -28,7 +28,7 @@ def noise(n: int) -> Tensor:
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 500])
 def test_no_image_depends_on_its_batch(G: nn.Module, batch_size: int) -> None:
     z = noise(5)
-    images = generate(G, z, batch_size)
+    images = generate(G, z, batch_size=batch_size)
     alone = torch.cat([generate(G, z[i : i + 1]) for i in range(5)])
     assert images.shape == (5, 1, 28, 28)
     torch.testing.assert_close(images, alone, rtol=1e-5, atol=1e-6)

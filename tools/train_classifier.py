@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gancourse.data import ImageData, mnist, to_unit
-from gancourse.features import CLASSIFIER_CARD, CLASSIFIER_FILE, MNISTClassifier, file_sha256
+from gancourse.features import CLASSIFIER_CARD, CLASSIFIER_FILE, MNISTClassifier
+from gancourse.published import file_sha256
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,57 +62,3 @@ def to_unit(images: Tensor) -> Tensor:
             f"expected images in [-1, 1], got [{low:.2f}, {high:.2f}]; divide by 127.5 and subtract 1"
         )
     return images
-
-
-class DeviceLoader(Iterator[Tensor]):
-    """Endless batches (B, C, H, W) in [-1, 1] from images kept whole on the device as uint8.
-
-    MNIST is 47 MB as bytes: it fits on any device, and then no step waits for the host. Each epoch is
-    a fresh permutation; the last, incomplete batch is dropped, so that every batch has one shape.
-    `generator` lives on the CPU, so that the order of the data does not depend on the device.
-    """
-
-    def __init__(
-        self,
-        data: ImageData,
-        batch_size: int,
-        *,
-        device: torch.device | str = "cpu",
-        generator: torch.Generator | None = None,
-    ) -> None:
-        if not 1 <= batch_size <= len(data):
-            raise ValueError(
-                f"expected a batch size from 1 to {len(data)} (the number of images), got {batch_size}"
-            )
-        self.data, self.batch_size = data, batch_size
-        self.images = data.images.to(device)
-        self.generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        self.steps_per_epoch = len(data) // batch_size
-        self._start_epoch()
-
-    def _start_epoch(self) -> None:
-        self._epoch_rng = self.generator.get_state()
-        self._order = torch.randperm(len(self.images), generator=self.generator).to(self.images.device)
-        self._position = 0
-
-    def __next__(self) -> Tensor:
-        if self._position == self.steps_per_epoch:
-            self._start_epoch()
-        start = self._position * self.batch_size
-        self._position += 1
-        return to_unit(self.images[self._order[start : start + self.batch_size]])
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what going on from here needs, bit for bit: the epoch's RNG state and the position in it."""
-        return {"epoch_rng": self._epoch_rng, "position": self._position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict` of a loader over the same data with the same batch size."""
-        position = int(state["position"])
-        if not 0 <= position <= self.steps_per_epoch:
-            raise ValueError(
-                f"expected a position from 0 to {self.steps_per_epoch}, got {position}: other data?"
-            )
-        self.generator.set_state(state["epoch_rng"].cpu())
-        self._start_epoch()
-        self._position = position

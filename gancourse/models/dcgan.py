@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gancourse.models.base import Discriminator, as_lengths, check_input
+
 Upsample = Callable[[int, int, bool], nn.Module]  # channels in, channels out, bias
 
 # size -> the side of G's first map; G's and D's channels from input to output, in multiples of the width.
@@ -58,7 +60,8 @@ class DCGANGenerator(nn.Module):
     A linear layer makes the first feature map; each `upsample` doubles its side; BatchNorm and ReLU follow
     every layer but the last, tanh the last. `size=28` goes 7, 14, 28 with 4 and 2 times `width` channels;
     `size=32` and `64` start at 4, as Radford et al. (2016), whose 64-pixel net has `width=128`. `generator`
-    draws the initial weights. Raises ValueError for another size or another shape of z.
+    draws the initial weights. Raises ValueError for another size, lengths below 1, another shape of z, and
+    one z alone in training mode, of which BatchNorm has no variance.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         side, multiples, _ = _plan(size)
+        as_lengths("latent_dim, channels and width", (latent_dim, channels, width))
         first, *rest = [width * m for m in multiples]
         units = first * side * side
         layers: list[nn.Module] = [nn.Linear(latent_dim, units, bias=not batch_norm)]
@@ -89,18 +93,17 @@ class DCGANGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map z (N, Z) to images (N, C, size, size) in [-1, 1]."""
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"expected z (N, {self.latent_dim}), got {tuple(z.shape)}")
+        check_input(self, z, (self.latent_dim,), "z")
         images: Tensor = self.net(z)
         return images
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(Discriminator):
     """Map images (N, C, size, size) in [-1, 1] to logits (N,); the sigmoid lives in the loss.
 
     Convolutions of kernel 4 and stride 2 halve the side; LeakyReLU 0.2 follows each, BatchNorm all but the
-    first, a linear layer reads the last map. Radford et al. (2016). `generator` draws the initial weights.
-    Raises ValueError for another size or another shape of images.
+    first, a linear layer reads the last map, the `features` (N, F). Radford et al. (2016). `generator` draws
+    the initial weights. Raises ValueError for another size, lengths below 1, another shape of images.
     """
 
     def __init__(
@@ -113,21 +116,14 @@ class DCGANDiscriminator(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.image_shape = (channels, size, size)
         side, _, multiples = _plan(size)
+        as_lengths("channels and width", (channels, width))
         widths = [width * m for m in multiples]
+        self.sample_shape, self.n_features = (channels, size, size), widths[-1] * side * side
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for c_in, c_out in pairwise(widths):
             layers += [nn.Conv2d(c_in, c_out, 4, stride=2, padding=1, bias=not batch_norm)]
             layers += [*([nn.BatchNorm2d(c_out)] if batch_norm else []), nn.LeakyReLU(0.2)]
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * side * side, 1)]
+        layers += [nn.Flatten(), nn.Linear(self.n_features, 1)]
         self.net = nn.Sequential(*layers)
         dcgan_init_(self, generator=generator)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, size, size) in [-1, 1] to logits (N,)."""
-        if images.shape[1:] != self.image_shape:
-            expected = ", ".join(map(str, self.image_shape))
-            raise ValueError(f"expected images (N, {expected}), got {tuple(images.shape)}")
-        logits: Tensor = self.net(images)
-        return logits.flatten()

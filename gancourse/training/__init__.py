@@ -1,12 +1,14 @@
 """Training: the two steps of Algorithm 1, and `fit`, which makes them a durable run."""
 
+from gancourse.penalties import Critic
 from gancourse.training.checkpoint import CheckpointError
 from gancourse.training.config import Nets, Precision, Run, TrainConfig, preferred_precision
 from gancourse.training.loop import fit
+from gancourse.training.schedules import Schedule
 from gancourse.training.steps import DStep, GStep, Penalty, d_step, frozen, g_step
-from gancourse.training.trainer import TrainingDiverged
+from gancourse.training.trainer import BeforeStep, TrainingDiverged
 
 __all__ = [
-    "CheckpointError", "DStep", "GStep", "Nets", "Penalty", "Precision", "Run", "TrainConfig",
-    "TrainingDiverged", "d_step", "fit", "frozen", "g_step", "preferred_precision",
+    "BeforeStep", "CheckpointError", "Critic", "DStep", "GStep", "Nets", "Penalty", "Precision", "Run",
+    "Schedule", "TrainConfig", "TrainingDiverged", "d_step", "fit", "frozen", "g_step", "preferred_precision",
 ]  # fmt: skip

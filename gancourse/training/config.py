@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gancourse.training.checkpoint import CheckpointError, under_prefix
+from gancourse.sampling import generate
+from gancourse.training.checkpoint import under_prefix
+from gancourse.training.schedules import Schedule, check_rate
 
 Precision = Literal["float32", "bfloat16"]
 HISTORY = ("d_loss", "g_loss", "d_real", "d_fake", "d_fake_after")
@@ -19,20 +21,31 @@ HISTORY = ("d_loss", "g_loss", "d_real", "d_fake", "d_fake_after")
 class TrainConfig:
     """A run's facts. `steps` counts updates of G, each preceded by `d_steps` of D; lr and betas are Adam's.
 
+    `batch_size` is that of all processes together. `conditional` nets take labels: G(z, y), D(x, y).
     `ema_half_life` is in images (0 keeps no average). `precision` "bfloat16" runs the nets' forward passes
-    under autocast; weights and losses stay float32. `snapshots` are steps after which the nets are kept.
-    Raises ValueError for counts below 1 and snapshots that no step reaches.
+    under autocast; weights, losses and penalties stay float32. The penalty is multiplied by
+    `penalty_weight`. `instance_noise` is the standard deviation of the noise on D's inputs. `clip` bounds
+    D's weights after each of its steps (0: no bound). `unroll` is how many steps of `unroll_lr` D is looked
+    ahead for G's step. A learning rate, the penalty weight and the noise may be a Schedule. `snapshots` are
+    steps after which the nets are kept. Raises ValueError for counts below 1, rates that are negative or not
+    finite, and snapshots that no step reaches.
     """
 
     steps: int
     batch_size: int = 64
     seed: int = 0
     d_steps: int = 1
-    lr_g: float = 2e-4
-    lr_d: float = 2e-4
+    lr_g: float | Schedule = 2e-4
+    lr_d: float | Schedule = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    conditional: bool = False
     ema_half_life: float = 0.0
     precision: Precision = "float32"
+    penalty_weight: float | Schedule = 1.0
+    instance_noise: float | Schedule = 0.0
+    clip: float = 0.0
+    unroll: int = 0
+    unroll_lr: float = 1e-3
     snapshots: tuple[int, ...] = ()
     checkpoint_every: int = 500
 
@@ -40,6 +53,12 @@ class TrainConfig:
         for name in ("steps", "batch_size", "d_steps", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        for name in (
+            "lr_g", "lr_d", "ema_half_life", "penalty_weight", "instance_noise", "clip", "unroll", "unroll_lr"
+        ):  # fmt: skip
+            check_rate(name, getattr(self, name))
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"expected betas from 0 to below 1, got {self.betas}")
         if any(not 1 <= step <= self.steps for step in self.snapshots):
             raise ValueError(f"expected snapshots from 1 to {self.steps} (steps), got {self.snapshots}")
         if self.precision not in ("float32", "bfloat16"):
@@ -71,6 +90,7 @@ class Run:
     reused: int
     origin: dict[str, Any]
     snapshots: dict[int, dict[str, Tensor]]
+    seed: int = 0
 
     def at(self, step: int) -> Nets:
         """Return copies of the nets as they were after `step`, one of the config's snapshots."""
@@ -83,6 +103,17 @@ class Run:
                 net.load_state_dict(under_prefix(name, tensors))
         return nets
 
+    def watch(self, step: int, n: int = 64, y: Tensor | None = None) -> Tensor:
+        """Return n images (n, C, H, W) as they were after `step`, by the average of G where there is one.
+
+        Their z belong to the seed of the run alone, so that one position shows one z at every step; y (n,)
+        are the labels of a conditional G.
+        """
+        nets = self.at(step)
+        noise = torch.Generator().manual_seed(self.seed + 3)
+        z = torch.randn(n, int(self.G.latent_dim), generator=noise)  # type: ignore[arg-type]
+        return generate(nets.ema or nets.G, z, y)
+
 
 def preferred_precision(device: torch.device | str) -> Precision:
     """Return "bfloat16" where the device computes in it natively, about twice as fast, else "float32"."""
@@ -92,18 +123,3 @@ def preferred_precision(device: torch.device | str) -> Precision:
         capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         native = bool(capabilities.get("avx512_bf16", False))
     return "bfloat16" if native else "float32"
-
-
-def check_same_run(path: object, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise CheckpointError that names every fact in which a stored run differs from the one asked for."""
-    names = sorted(set(stored) | set(wanted))
-    differing = [
-        f"{n}: stored {stored.get(n)!r}, asked {wanted.get(n)!r}"
-        for n in names
-        if stored.get(n) != wanted.get(n)
-    ]
-    if differing:
-        raise CheckpointError(
-            f"{path} holds another run ({'; '.join(differing)}); give this one a checkpoint_dir of its own, "
-            "or pass resume=False to start over"
-        )

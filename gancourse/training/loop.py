@@ -11,68 +11,93 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gancourse.data.images import ImageData
+from gancourse.data.loaders import Data, DeviceLoader
+from gancourse.distributed import any_rank, rank, world_size
 from gancourse.losses import GANLoss
 from gancourse.training import checkpoint
 from gancourse.training.checkpoint import CheckpointError
-from gancourse.training.config import HISTORY, Run, TrainConfig, check_same_run
+from gancourse.training.config import HISTORY, Run, TrainConfig
+from gancourse.training.identity import check_same_run
 from gancourse.training.steps import Penalty
-from gancourse.training.trainer import Trainer, TrainingDiverged
+from gancourse.training.trainer import BeforeStep, Trainer, TrainingDiverged
 
 
 def fit(
     G: nn.Module,
     D: nn.Module,
-    data: ImageData,
+    data: Data | DeviceLoader,
     *,
     loss: GANLoss,
     penalty: Penalty | None = None,
+    g_penalty: Penalty | None = None,
     config: TrainConfig,
+    before_step: BeforeStep | None = None,
     checkpoint_dir: str | Path | None = None,
     resume: bool = True,
     progress: bool = True,
 ) -> Run:
-    """Train G: z (N, Z) to images (N, C, H, W) against D: images to logits (N,), in place; return the Run.
+    """Train G: z (N, Z) to samples (N, ...) against D: samples to logits (N,), in place; return the Run.
+
+    `data` is a Mixture, ImageData, a tensor (N, ...) or a DeviceLoader. `penalty` is added to D's loss,
+    `g_penalty` to G's; `before_step(step, G, D)` is called before each step, to let a net grow, say.
 
     With a `checkpoint_dir` the same call after an interruption goes on, bit for bit on a CPU; a finished run
     is returned, not repeated; more `steps` extend it; any other difference in nets, data or config is refused
-    by name (CheckpointError). Ctrl-C ends the step, saves and returns what there is; a second one does not
-    wait. Raises TrainingDiverged when a loss or a weight is not finite; the last checkpoint stays. Without a
-    `checkpoint_dir` nothing is written.
+    by name (CheckpointError); functions are known by their names. Ctrl-C ends the step, saves and returns
+    what there is; a second one does not wait. Raises TrainingDiverged when a loss or a weight is not finite;
+    the last checkpoint stays. Without a `checkpoint_dir` nothing is written. torch's global RNG is seeded by
+    the config's seed inside, and is outside as it was before. Raises ValueError where nets, data and config
+    do not fit each other.
     """
-    trainer = Trainer(G, D, data, loss, penalty, config)
+    trainer = Trainer(G, D, data, loss, penalty, config, g_penalty, before_step)
     directory = None if checkpoint_dir is None else Path(checkpoint_dir)
-    if directory is not None and resume:
-        _resume(trainer, directory)
-    reused = trainer.step
-    try:
+    gpus = [trainer.device] if trainer.device.type == "cuda" else []
+    with torch.random.fork_rng(gpus), _told_of_the_checkpoint(directory):
+        trainer.seed_global()
+        if directory is not None and resume:
+            _resume(trainer, directory)
+        reused = trainer.step
         _train(trainer, directory, progress)
-    except TrainingDiverged as error:
-        if directory is not None and (last := checkpoint.find(directory)):
-            error.add_note(f"the last checkpoint is {last}, at step {checkpoint.load(last)[1]['step']}")
-        raise
     run = _run(trainer, reused)
     _log(run, directory)
     return run
 
 
+@contextmanager
+def _told_of_the_checkpoint(directory: Path | None) -> Iterator[None]:
+    """Add to an error that ends a run where its last checkpoint is."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except RuntimeError as error:
+        if world_size() > 1 and not isinstance(error, TrainingDiverged):
+            error.add_note("another process of this run may have ended; start all of them again to go on")
+        if directory is not None and (last := checkpoint.find(directory)):
+            error.add_note(f"the last checkpoint is {last}, at step {checkpoint.load(last)[1]['step']}")
+        raise
+
+
 def _train(trainer: Trainer, directory: Path | None, progress: bool) -> None:
     config = trainer.config
     unit = {"unit": "image", "unit_scale": config.batch_size, "mininterval": 1.0}
-    if not progress:  # else TQDM_DISABLE decides
+    if not progress or rank() > 0:  # else TQDM_DISABLE decides
         unit["disable"] = True
     with _held_interrupt() as interrupted, tqdm(total=config.steps, initial=trainer.step, **unit) as bar:
-        while trainer.step < config.steps and not interrupted():
+        while trainer.step < config.steps and not any_rank(interrupted(), trainer.device):
             started = time.perf_counter()
             for _ in range(_until_next_stop(trainer)):
-                trainer.advance()
+                _advance(trainer)
                 bar.update()
-                if interrupted():
+                if interrupted() and world_size() == 1:  # several processes stop together, at the next save
                     break
-            trainer.check_finite()
+            trainer.share()
+            trainer.check_losses()
+            trainer.check_weights()
             trainer.seconds += time.perf_counter() - started
             if trainer.step in config.snapshots:
                 _snapshot(trainer, directory)
@@ -80,6 +105,13 @@ def _train(trainer: Trainer, directory: Path | None, progress: bool) -> None:
     if interrupted():
         kept = "" if directory is None else "; the same call goes on from here"
         tqdm.write(f"stopped at step {trainer.step} of {config.steps}{kept}")
+
+
+def _advance(trainer: Trainer) -> None:
+    """Take a step; look at its losses at once where that costs no waiting for a GPU or for others."""
+    trainer.advance()
+    if trainer.device.type == "cpu" and world_size() == 1:
+        trainer.check_losses()
 
 
 @contextmanager
@@ -112,7 +144,7 @@ def _until_next_stop(trainer: Trainer) -> int:
 
 def _snapshot(trainer: Trainer, directory: Path | None) -> None:
     trainer.snapshots[trainer.step] = trainer.nets()
-    if directory is not None:
+    if directory is not None and rank() == 0:
         path = _snapshot_path(directory, trainer.step)
         checkpoint.save(path, trainer.snapshots[trainer.step], trainer.facts())
 
@@ -122,7 +154,7 @@ def _snapshot_path(directory: Path, step: int) -> Path:
 
 
 def _save(trainer: Trainer, directory: Path | None) -> None:
-    if directory is not None:
+    if directory is not None and rank() == 0:
         checkpoint.save(directory / "last.safetensors", trainer.tensors(), trainer.facts())
 
 
@@ -159,13 +191,14 @@ def _run(trainer: Trainer, reused: int) -> Run:
     history = dict(zip(HISTORY, values, strict=True))
     ema = None if trainer.ema is None else trainer.ema.module
     origin = trainer.origin or trainer.facts()["origin"]
-    return Run(trainer.G, trainer.D, ema, history, trainer.step, reused, origin, trainer.snapshots)
+    seed = trainer.config.seed
+    return Run(trainer.G, trainer.D, ema, history, trainer.step, reused, origin, trainer.snapshots, seed)
 
 
 def _log(run: Run, directory: Path | None) -> None:
     """Tell the notebook's stamp about a run that has a directory, where one is listening."""
     listener = os.environ.get("GANCOURSE_RUN_LOG")
-    if listener and directory is not None:
+    if listener and directory is not None and rank() == 0:
         facts = {"run": str(directory), "steps": run.step, "steps_reused": run.reused, **run.origin}
         with open(listener, "a") as file:
             file.write(json.dumps(facts) + "\n")

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gancourse.losses import GANLoss
+from gancourse.penalties import Critic
 
-Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Penalty = Callable[[Critic, Tensor, Tensor], Tensor]  # critic, real, fake to a scalar
 
 
 class DStep(NamedTuple):
@@ -40,15 +41,20 @@ def d_step(
     real: Tensor,
     z: Tensor,
     loss: GANLoss,
+    y: Tensor | None = None,
     penalty: Penalty | None = None,
 ) -> DStep:
-    """Descend D's loss once on real (N, C, H, W) and on G(z), z (N, Z). G's parameters are left alone."""
+    """Descend D's loss once on real (N, C, H, W) and on G(z), z (N, Z). G's parameters are left alone.
+
+    Conditional nets get the labels y (N,) of the real batch, for both kinds of samples.
+    """
+    critic = given(D, y)
     with torch.no_grad():  # the fakes are data here: no gradient reaches G
-        fake = G(z)
-    on_real, on_fake = D(real), D(fake)
+        fake = given(G, y)(z)
+    on_real, on_fake = critic(real), critic(fake)
     value = loss.d(real=on_real, fake=on_fake)
     if penalty is not None:
-        value = value + penalty(D, real, fake)
+        value = value + penalty(critic, real, fake)
     optimizer.zero_grad()
     value.backward()
     optimizer.step()
@@ -62,17 +68,48 @@ def g_step(
     *,
     z: Tensor,
     loss: GANLoss,
+    y: Tensor | None = None,
     real: Tensor | None = None,
+    penalty: Penalty | None = None,
+    look_ahead: Callable[[Tensor], Critic] | None = None,
 ) -> GStep:
-    """Descend G's loss once on G(z), z (N, Z). D's parameters are left alone. Relative losses need `real`."""
+    """Descend G's loss once on G(z), z (N, Z), with labels y (N,). D's parameters are left alone.
+
+    Relative losses and penalties such as feature matching need `real`. `look_ahead` maps the fake samples to
+    the critic that judges them, in place of D: the unrolled D of chapter 3.
+    """
     with frozen(D):  # the gradient passes through D, none is stored in it
-        on_fake = D(G(z))
-        on_real = None if real is None else D(real)
-        value = loss.g(fake=on_fake, real=on_real)
+        fake = given(G, y)(z)
+        critic = given(D, y) if look_ahead is None else look_ahead(fake)
+        on_fake = critic(fake)
+        value = loss.g(fake=on_fake, real=None if real is None else critic(real))
+        if penalty is not None:
+            value = value + penalty(critic, _present(real), fake)
         optimizer.zero_grad()
         value.backward()
     optimizer.step()
     return GStep(value.detach(), on_fake.detach().sigmoid().mean())
+
+
+def _present(real: Tensor | None) -> Tensor:
+    if real is None:
+        raise ValueError("expected real samples beside a penalty of G, got none; pass real=")
+    return real
+
+
+class _Given(nn.Module):
+    def __init__(self, net: nn.Module, y: Tensor) -> None:
+        super().__init__()
+        self.net, self.y = net, y
+
+    def forward(self, samples: Tensor) -> Tensor:
+        out: Tensor = self.net(samples, self.y)
+        return out
+
+
+def given(net: nn.Module, y: Tensor | None) -> nn.Module:
+    """Return the net as a function of its samples alone: the labels y (N,), if any, are filled in."""
+    return net if y is None else _Given(net, y)
 
 
 @contextmanager

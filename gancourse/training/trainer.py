@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from contextlib import nullcontext
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -14,37 +12,26 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gancourse.data.images import DeviceLoader, ImageData
+from gancourse.data.loaders import Data, DeviceLoader, loader_of
+from gancourse.distributed import average_, data_parallel, local_part
 from gancourse.losses import GANLoss
 from gancourse.notebook import device_name
+from gancourse.penalties import Critic, clip_weights_
+from gancourse.regularizers import unrolled
 from gancourse.training import checkpoint
 from gancourse.training.checkpoint import CheckpointError, under_prefix, with_prefix
 from gancourse.training.config import HISTORY, TrainConfig
-from gancourse.training.convolution import fast_convolutions, has_matrix_units
-from gancourse.training.steps import Penalty, d_step, g_step
+from gancourse.training.convolution import has_matrix_units
+from gancourse.training.identity import identity
+from gancourse.training.players import Autocast, Noisy, check_players, copy_extra_state
+from gancourse.training.schedules import value_at
+from gancourse.training.steps import GStep, Penalty, d_step, g_step, given
 
-# A run may be extended, and saved as often as one likes.
-_NOT_IDENTITY = ("steps", "snapshots", "checkpoint_every")
+BeforeStep = Callable[[int, nn.Module, nn.Module], None]
 
 
 class TrainingDiverged(RuntimeError):
     """A loss or a weight became NaN or infinite."""
-
-
-class _Autocast(nn.Module):
-    """A net whose forward pass runs in bfloat16 and answers in float32."""
-
-    def __init__(self, net: nn.Module, fast: bool) -> None:
-        super().__init__()
-        self.net, self.fast = net, fast
-
-    def forward(self, x: Tensor) -> Tensor:
-        with (
-            torch.autocast(x.device.type, torch.bfloat16),
-            fast_convolutions() if self.fast else nullcontext(),
-        ):
-            out: Tensor = self.net(x)
-        return out.float()
 
 
 class Trainer:
@@ -54,65 +41,129 @@ class Trainer:
         self,
         G: nn.Module,
         D: nn.Module,
-        data: ImageData,
+        data: Data | DeviceLoader,
         loss: GANLoss,
         penalty: Penalty | None,
         config: TrainConfig,
+        g_penalty: Penalty | None = None,
+        before_step: BeforeStep | None = None,
     ) -> None:
-        self.G, self.D, self.loss, self.penalty, self.config = G, D, loss, penalty, config
+        self.G, self.D, self.loss, self.config = G, D, loss, config
+        self.penalty, self.g_penalty, self.before_step = penalty, g_penalty, before_step
         self.device = next(G.parameters()).device
-        self.identity = _identity(G, D, data, loss, penalty, config)
+        self.loader = loader_of(data, config.batch_size, device=self.device, seed=config.seed)
+        functions = {"penalty": penalty, "g_penalty": g_penalty, "before_step": before_step}
+        self.identity = identity(G, D, config, data=self.loader.fingerprint(), loss=loss.name, **functions)
+        check_players(G, D, self.loader, config.conditional)
         for net in (G, D):
             net.to(memory_format=torch.channels_last)
-        self.opt_g = Adam(G.parameters(), config.lr_g, config.betas, fused=True)
-        self.opt_d = Adam(D.parameters(), config.lr_d, config.betas, fused=True)
+        self.opt_g = Adam(G.parameters(), value_at(config.lr_g, 0), config.betas, fused=True)
+        self.opt_d = Adam(D.parameters(), value_at(config.lr_d, 0), config.betas, fused=True)
         self.ema = _average(G, config)
-        order = torch.Generator().manual_seed(config.seed)
-        self.loader = DeviceLoader(data, config.batch_size, device=self.device, generator=order)
         self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.history = torch.full((len(HISTORY), config.steps), float("nan"), device=self.device)
         self.step, self.checked, self.seconds = 0, 0, 0.0
         self.origin: dict[str, Any] = {}  # where and when the last restored step was trained
         self.snapshots: dict[int, dict[str, Tensor]] = {}
-        cast = config.precision == "bfloat16"
-        fast = penalty is None and has_matrix_units(self.device)  # a penalty differentiates twice
-        self.forward_G, self.forward_D = (_Autocast(G, fast), _Autocast(D, fast)) if cast else (G, D)
+        self._call_through()
+
+    def _call_through(self) -> None:
+        """Wrap the nets as the steps call them: G and D to be trained, G and D as the other's opponent."""
+        cast = self.config.precision == "bfloat16"
+        fast = self.penalty is None and has_matrix_units(self.device)  # a penalty differentiates twice
+        G, D = (Autocast(self.G, fast), Autocast(self.D, fast)) if cast else (self.G, self.D)
+        self.noisy = Noisy(D) if self.config.instance_noise else None
+        self.opponents = (G, self.noisy or D)
+        self.learners = tuple(data_parallel(net) for net in self.opponents)
 
     def draw(self) -> Tensor:
         """Return z (B, Z) from N(0, I)."""
         size = (self.config.batch_size, int(self.G.latent_dim))  # type: ignore[arg-type]
-        return torch.randn(size, generator=self.noise, device=self.device)
+        return local_part(torch.randn(size, generator=self.noise, device=self.device))
+
+    def batch(self) -> tuple[Tensor, Tensor | None]:
+        """Return this process's part of the next batch, with its labels where the nets take any."""
+        real, y = self.loader.draw()
+        return local_part(real), local_part(y) if self.config.conditional and y is not None else None
 
     def advance(self) -> None:
         """Take `d_steps` steps of D and one of G: the body of Algorithm 1's loop."""
-        G, D = self.forward_G, self.forward_D
+        self._prepare()
+        (G, D), (parallel_G, parallel_D) = self.opponents, self.learners
         for _ in range(self.config.d_steps):
+            real, y = self.batch()
+            penalty = None if self.penalty is None else partial(self._weighted, y)
             of_d = d_step(
-                G, D, self.opt_d, real=next(self.loader), z=self.draw(), loss=self.loss, penalty=self.penalty
+                G, parallel_D, self.opt_d, real=real, z=self.draw(), loss=self.loss, y=y, penalty=penalty
             )
-        of_g = g_step(G, D, self.opt_g, z=self.draw(), loss=self.loss)
+            if self.config.clip:
+                clip_weights_(self.D, self.config.clip)
+        of_g = self._g_step(parallel_G, D, real, y)
         if self.ema is not None:
             self.ema.update_parameters(self.G)
+            copy_extra_state(self.G, self.ema.module)
         seen = (of_d.loss, of_g.loss, of_d.d_real, of_d.d_fake, of_g.d_fake)
         self.origin = {}
         self.history[:, self.step] = torch.stack(seen)  # stays on the device: no step waits for the host
         self.step += 1
 
+    def _g_step(self, G: nn.Module, D: nn.Module, real: Tensor, y: Tensor | None) -> GStep:
+        """Take G's step. Where it compares, it compares with the batch that D has just learned from."""
+        config, look_ahead = self.config, None
+        if config.unroll:
+            look_ahead = partial(
+                unrolled, given(self.D, y), self.loss, real, steps=config.unroll, lr=config.unroll_lr
+            )
+        compares = self.loss.relative or self.g_penalty is not None
+        penalty = None if self.g_penalty is None else partial(self._of_g, y)
+        return g_step(
+            G, D, self.opt_g, z=self.draw(), loss=self.loss, y=y, real=real if compares else None,
+            penalty=penalty, look_ahead=look_ahead,
+        )  # fmt: skip
+
+    def _prepare(self) -> None:
+        """Set what a schedule or the caller changes from step to step."""
+        config = self.config
+        if self.before_step is not None:
+            self.before_step(self.step, self.G, self.D)
+        for optimizer, rate in ((self.opt_g, config.lr_g), (self.opt_d, config.lr_d)):
+            for group in optimizer.param_groups:
+                group["lr"] = value_at(rate, self.step)
+        if self.noisy is not None:
+            self.noisy.std = value_at(config.instance_noise, self.step)
+
+    def _weighted(self, y: Tensor | None, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """Penalize D itself, in float32 and without the noise on its inputs."""
+        assert self.penalty is not None
+        return value_at(self.config.penalty_weight, self.step) * self.penalty(given(self.D, y), real, fake)
+
+    def _of_g(self, y: Tensor | None, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        assert self.g_penalty is not None
+        return self.g_penalty(given(self.D, y), real, fake)
+
     def nets(self) -> dict[str, Tensor]:
         """Return the weights of G, D and the average, prefixed."""
         tensors: dict[str, Tensor] = {}
-        for name, net in self._named().items():
+        for name, net in self.named().items():
             tensors |= with_prefix(name, net.state_dict())
         return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
-    def _named(self) -> dict[str, nn.Module]:
+    def named(self) -> dict[str, nn.Module]:
+        """Return the nets that a checkpoint keeps, by name."""
         named = {"G": self.G, "D": self.D}
         return named if self.ema is None else named | {"ema": self.ema.module}
+
+    def share(self) -> None:
+        """Make all processes agree on the losses seen since the last check, and on running statistics."""
+        average_(self.history[:, self.checked : self.step])
+        average_(*(b for net in self.named().values() for b in net.buffers() if b.is_floating_point()))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on."""
         loader = self.loader.state_dict()
         rng = {"noise": self.noise.get_state(), "global": torch.get_rng_state(), "order": loader["epoch_rng"]}
+        if self.device.type == "cuda":
+            rng["cuda"] = torch.cuda.get_rng_state(self.device)
         counts = {"position": torch.tensor(loader["position"])}
         if self.ema is not None:
             counts["averaged"] = self.ema.n_averaged.clone()
@@ -126,11 +177,15 @@ class Trainer:
             whole |= with_prefix(prefix, part)
         return whole
 
+    def seed_global(self) -> None:
+        """Make torch's global RNG, which dropout and label noise draw from, a function of the run's seed."""
+        torch.manual_seed(self.config.seed + 2)
+
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Become what `tensors` and `facts` describe."""
         self.step = self.checked = facts["step"]
         self.seconds, self.origin = facts["origin"]["wall_s"], facts["origin"]
-        for name, net in self._named().items():
+        for name, net in self.named().items():
             net.load_state_dict(under_prefix(name, tensors))
         self.history[:, : self.step] = tensors["history.values"]
         if self.step < self.config.steps:
@@ -148,6 +203,8 @@ class Trainer:
         )
         self.noise.set_state(tensors["rng.noise"])
         torch.set_rng_state(tensors["rng.global"])
+        if "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
 
     def facts(self) -> dict[str, Any]:
         """Return what a checkpoint says of itself; a run that was only read keeps its origin."""
@@ -163,15 +220,18 @@ class Trainer:
             "origin": origin,
         }
 
-    def check_finite(self) -> None:
-        """Raise TrainingDiverged when a loss since the last check, or a weight now, is NaN or infinite."""
+    def check_losses(self) -> None:
+        """Raise TrainingDiverged when a loss since the last check is NaN or infinite."""
         losses = self.history[:2, self.checked : self.step].T.cpu()  # (steps, 2): in the order of computation
         for offset, player in (~losses.isfinite()).nonzero().tolist():
             self._diverge(f"{'DG'[player]}'s loss is not finite at step", self.checked + offset)
-        for name, net in self._named().items():  # a finite loss can have a gradient that is not
+        self.checked = self.step
+
+    def check_weights(self) -> None:
+        """Raise TrainingDiverged when a weight is NaN or infinite: a finite loss can have such a gradient."""
+        for name, net in self.named().items():
             if not all(value.isfinite().all() for value in net.state_dict().values()):
                 self._diverge(f"{name}'s weights are not finite after step", self.step - 1)
-        self.checked = self.step
 
     def _diverge(self, what: str, step: int) -> NoReturn:
         last = self.history[:2, step - 1].tolist() if step else None
@@ -186,26 +246,3 @@ def _average(G: nn.Module, config: TrainConfig) -> AveragedModel | None:
         return None
     decay = 0.5 ** (config.batch_size / config.ema_half_life)
     return AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-def _digest(net: nn.Module) -> str:
-    """Return a name for a net's structure and initial weights."""
-    digest = hashlib.sha256(repr(net).encode())
-    for name, value in net.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _identity(
-    G: nn.Module, D: nn.Module, data: ImageData, loss: GANLoss, penalty: Penalty | None, config: TrainConfig
-) -> dict[str, Any]:
-    facts = json.loads(json.dumps(dataclasses.asdict(config)))  # as JSON gives it back
-    facts = {name: value for name, value in facts.items() if name not in _NOT_IDENTITY}
-    named_penalty = None if penalty is None else getattr(penalty, "__name__", repr(penalty))
-    return facts | {
-        "G": _digest(G),
-        "D": _digest(D),
-        "data": data.fingerprint(),
-        "loss": loss.name,
-        "penalty": named_penalty,
-    }

@@ -1,0 +1,163 @@
+"""Endless batches for training, from data that stay whole on the device. Taught in chapter 5."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gancourse.data.images import ImageData, to_unit
+from gancourse.data.mixtures import Mixture
+
+Data = Mixture | ImageData | Tensor
+
+
+class DeviceLoader(Iterator[Tensor]):
+    """Endless batches (B, C, H, W) in [-1, 1] from images kept whole on the device as uint8.
+
+    MNIST is 47 MB as bytes: it fits on any device, and then no step waits for the host. Each epoch is
+    a fresh permutation; the last, incomplete batch is dropped, so that every batch has one shape. A tensor
+    of points (N, D), or of images in [-1, 1], is kept in float32 instead. `generator` lives on the CPU, so
+    that the order of the data does not depend on the device. Raises ValueError for a batch size that the
+    data cannot fill and for what no batch can be made of.
+    """
+
+    def __init__(
+        self,
+        data: ImageData | Tensor,
+        batch_size: int,
+        *,
+        device: torch.device | str = "cpu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if isinstance(data, Tensor):
+            _check_samples(data)
+        if not 1 <= batch_size <= len(data):
+            raise ValueError(
+                f"expected a batch size from 1 to {len(data)} (the number of samples), got {batch_size}"
+            )
+        self.data, self.batch_size = data, batch_size
+        self.labels = data.labels.to(device) if isinstance(data, ImageData) else None
+        self.images = (data.images if isinstance(data, ImageData) else data.detach().float()).to(device)
+        self.generator = generator if generator is not None else torch.Generator().manual_seed(0)
+        self.steps_per_epoch = len(data) // batch_size
+        self._start_epoch()
+
+    def _start_epoch(self) -> None:
+        self._epoch_rng = self.generator.get_state()
+        self._order = torch.randperm(len(self.images), generator=self.generator).to(self.images.device)
+        self._position = 0
+
+    def __next__(self) -> Tensor:
+        return self.draw()[0]
+
+    def draw(self) -> tuple[Tensor, Tensor | None]:
+        """Return the next batch (B, C, H, W) in [-1, 1] with its labels (B,); points (B, D) with None."""
+        if self._position == self.steps_per_epoch:
+            self._start_epoch()
+        start = self._position * self.batch_size
+        self._position += 1
+        chosen = self._order[start : start + self.batch_size]
+        batch = self.images[chosen]
+        scaled = to_unit(batch) if batch.dtype == torch.uint8 else batch
+        return scaled, None if self.labels is None else self.labels[chosen]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what going on from here needs, bit for bit: the epoch's RNG state and the position in it."""
+        return {"epoch_rng": self._epoch_rng, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict` of a loader over the same data with the same batch size."""
+        position = int(state["position"])
+        if not 0 <= position <= self.steps_per_epoch:
+            raise ValueError(
+                f"expected a position from 0 to {self.steps_per_epoch}, got {position}: other data?"
+            )
+        self.generator.set_state(state["epoch_rng"].cpu())
+        self._start_epoch()
+        self._position = position
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that change with any value or shape of the data."""
+        if isinstance(self.data, ImageData):
+            return self.data.fingerprint()
+        digest = hashlib.sha256(str(tuple(self.data.shape)).encode())
+        digest.update(self.data.detach().float().cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+
+class MixtureLoader(Iterator[Tensor]):
+    """Endless fresh batches (B, D) from a mixture: no point is seen twice, so none can be memorized.
+
+    `generator` lives on the CPU, so that the points do not depend on the device.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        batch_size: int,
+        *,
+        device: torch.device | str = "cpu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
+        self.mixture, self.batch_size, self.device = mixture.to("cpu"), batch_size, device
+        self.generator = generator if generator is not None else torch.Generator().manual_seed(0)
+
+    def __next__(self) -> Tensor:
+        return self.draw()[0]
+
+    def draw(self) -> tuple[Tensor, Tensor | None]:
+        """Return the next points (B, D) and the mode (B,) that each was drawn from."""
+        points, modes = self.mixture.sample_with_modes(self.batch_size, generator=self.generator)
+        return points.to(self.device), modes.to(self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what going on from here needs, bit for bit."""
+        return {"epoch_rng": self.generator.get_state(), "position": 0}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self.generator.set_state(state["epoch_rng"].cpu())
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that change with the mixture."""
+        return self.mixture.fingerprint()
+
+
+def loader_of(
+    data: Data | DeviceLoader, batch_size: int, *, device: torch.device | str, seed: int
+) -> DeviceLoader | MixtureLoader:
+    """Return the loader of a mixture, of images, of a tensor (N, ...); a DeviceLoader is returned as it is.
+
+    Raises ValueError for a loader of another batch size, TypeError for anything else.
+    """
+    order = torch.Generator().manual_seed(seed)
+    if isinstance(data, Mixture):
+        return MixtureLoader(data, batch_size, device=device, generator=order)
+    if isinstance(data, ImageData | Tensor):
+        return DeviceLoader(data, batch_size, device=device, generator=order)
+    if not isinstance(data, DeviceLoader):
+        raise TypeError(
+            f"expected a Mixture, ImageData, a tensor or a DeviceLoader, got {type(data).__name__}"
+        )
+    if data.batch_size != batch_size:
+        raise ValueError(
+            f"expected a loader of batch size {batch_size}, as configured, got {data.batch_size}"
+        )
+    return data
+
+
+def _check_samples(samples: Tensor) -> None:
+    """Raise ValueError unless samples are points (N, D), finite, or images (N, C, H, W) in [-1, 1]."""
+    if samples.ndim not in (2, 4) or samples.numel() == 0 or not samples.is_floating_point():
+        got = f"{samples.dtype} {tuple(samples.shape)}"
+        raise ValueError(f"expected float points (N, D) or images (N, C, H, W), at least one, got {got}")
+    if samples.ndim == 4:
+        to_unit(samples)  # raises for another range
+    if not samples.isfinite().all():
+        raise ValueError("expected finite points, got NaN or infinity; look at what made them")

@@ -1,0 +1,45 @@
+"""The generators that the book trained, with their weights in the package. Taught in chapters 5 to 7."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gancourse.models import DCGANGenerator
+from gancourse.published import WEIGHTS, published_weights
+
+# One line a generator: how to build the net that the weights belong to.
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    "dcgan-28": lambda: DCGANGenerator(size=28, latent_dim=100, channels=1, width=64),
+}
+
+
+def pretrained(name: str, device: torch.device | str = "cpu") -> nn.Module:
+    """Return a trained generator of the book, z (N, Z) to images (N, C, H, W) in [-1, 1], in eval mode.
+
+    "dcgan-28" is chapter 5's averaged generator after 50 epochs of MNIST. The weights are stored in float16
+    and computed with in float32; `card(name)` tells how they were trained and what they measure. Raises
+    ValueError for another name, WeightsError where the file is not the published one.
+    """
+    if name not in BUILDERS:
+        raise ValueError(f"expected one of {', '.join(map(repr, sorted(BUILDERS)))}, got {name!r}")
+    net = BUILDERS[name]()
+    net.load_state_dict(_state(name))
+    return net.to(device).eval().requires_grad_(False)
+
+
+def card(name: str) -> dict[str, Any]:
+    """Return what is known of weights: SHA-256, training, Fréchet distance with all that belongs to it."""
+    facts: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text())
+    return facts
+
+
+@cache
+def _state(name: str) -> dict[str, Tensor]:
+    tensors, _ = published_weights(WEIGHTS / f"{name}.safetensors", WEIGHTS / f"{name}.json")
+    return {n: t.float() if t.dtype == torch.float16 else t for n, t in tensors.items()}

@@ -1,0 +1,83 @@
+"""The two nets as the steps call them: in bfloat16, with noise on D's inputs, in several processes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from gancourse.data.loaders import DeviceLoader, MixtureLoader
+from gancourse.distributed import local_part, world_size
+from gancourse.regularizers import add_instance_noise
+from gancourse.sampling import evaluating
+from gancourse.training.convolution import fast_convolutions
+
+
+class Autocast(nn.Module):
+    """A net whose forward pass runs in bfloat16 and answers in float32."""
+
+    def __init__(self, net: nn.Module, fast: bool) -> None:
+        super().__init__()
+        self.net, self.fast = net, fast
+
+    def forward(self, x: Tensor, *labels: Tensor) -> Tensor:
+        """Call the net on x (N, ...) and labels (N,), if it takes any."""
+        with (
+            torch.autocast(x.device.type, torch.bfloat16),
+            fast_convolutions() if self.fast else nullcontext(),
+        ):
+            out: Tensor = self.net(x, *labels)
+        return out.float()
+
+
+class Noisy(nn.Module):
+    """A D that sees its samples through Gaussian noise of standard deviation `std`."""
+
+    def __init__(self, D: nn.Module) -> None:
+        super().__init__()
+        self.D, self.std = D, 0.0
+
+    def forward(self, x: Tensor, *labels: Tensor) -> Tensor:
+        """Map samples (N, ...) to the logits of their noisy copies."""
+        logits: Tensor = self.D(add_instance_noise(x, self.std), *labels)
+        return logits
+
+
+def copy_extra_state(source: nn.Module, target: nn.Module) -> None:
+    """Give a copy of a net the state that is neither parameter nor buffer, such as a stage of growing."""
+    for ours, theirs in zip(source.modules(), target.modules(), strict=True):
+        if type(ours).get_extra_state is not nn.Module.get_extra_state:
+            theirs.set_extra_state(ours.get_extra_state())
+
+
+@torch.no_grad()
+def check_players(
+    G: nn.Module, D: nn.Module, loader: DeviceLoader | MixtureLoader, conditional: bool
+) -> None:
+    """Raise ValueError where G, D and the data do not fit each other, before any step is taken."""
+    state = loader.state_dict()
+    real, y = loader.draw()
+    loader.load_state_dict(state)  # the run begins with the batch that was looked at
+    if conditional and y is None:
+        raise ValueError("expected data with labels for conditional nets, got a tensor; pass ImageData")
+    if len(local_part(real)) == 1 and any(
+        isinstance(m, _BATCH_NORMS) for net in (G, D) for m in net.modules()
+    ):
+        raise ValueError(
+            "expected a batch of at least 2 under BatchNorm, which has no variance of one sample, got 1; "
+            f"raise batch_size above {world_size()}, or build the nets without BatchNorm"
+        )
+    labels = (y,) if conditional and y is not None else ()
+    z = real.new_zeros(len(real), int(G.latent_dim))  # type: ignore[arg-type]
+    with evaluating(G), evaluating(D):
+        fake = G(z, *labels)
+        if fake.shape != real.shape:
+            made, data = (tuple(t.shape[1:]) for t in (fake, real))
+            raise ValueError(f"expected samples of one shape, but G makes {made} and the data are {data}")
+        logits = D(real, *labels)
+    if logits.ndim != 1:
+        raise ValueError(f"expected D to return logits (N,), got {tuple(logits.shape)}; end it in .flatten()")
+
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
