@@ -26,17 +26,25 @@ def pretrained(name: str, device: torch.device | str = "cpu") -> nn.Module:
     and computed with in float32; `card(name)` tells how they were trained and what they measure. Raises
     ValueError for another name, WeightsError where the file is not the published one.
     """
-    if name not in BUILDERS:
-        raise ValueError(f"expected one of {', '.join(map(repr, sorted(BUILDERS)))}, got {name!r}")
+    _check_name(name)
     net = BUILDERS[name]()
     net.load_state_dict(_state(name))
     return net.to(device).eval().requires_grad_(False)
 
 
 def card(name: str) -> dict[str, Any]:
-    """Return what is known of weights: SHA-256, training, Fréchet distance with all that belongs to it."""
+    """Return what is known of weights: SHA-256, training, Fréchet distance with all that belongs to it.
+
+    Raises ValueError for another name.
+    """
+    _check_name(name)
     facts: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text())
     return facts
+
+
+def _check_name(name: str) -> None:
+    if name not in BUILDERS:
+        raise ValueError(f"expected one of {', '.join(map(repr, sorted(BUILDERS)))}, got {name!r}")
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Ours against peers, interleaved in one run; `make bench` runs them all."""
