@@ -81,7 +81,7 @@ def ours(data: ImageData, steps: int, seed: int = 0) -> list[tuple[float, float]
     return list(zip(run.history["d_loss"].tolist(), run.history["g_loss"].tolist(), strict=True))
 
 
-def pairs(steps: int = 40) -> list[Pair]:
+def pairs(steps: int = 150) -> list[Pair]:
     """Return the work of so many steps, against the loop without and with two loading processes."""
     data = mnist_or_digits("train", profile="quick")
     work = f"DCGAN-28, batch {BATCH}, {steps} steps, CPU"
@@ -91,6 +91,7 @@ def pairs(steps: int = 40) -> list[Pair]:
             f"tutorial loop, {workers} workers",
             partial(ours, data, steps),
             partial(tutorial, data, steps, workers=workers),
+            rounds=3,
         )
         for workers in (0, 2)
     ]

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from gancourse.checks import check_tensor
+
 if TYPE_CHECKING:  # a loss need not load the metrics
     from gancourse.metrics import FeatureStats
 
@@ -56,6 +58,9 @@ def local_part(batch: Tensor) -> Tensor:
 
     Raises ValueError where the processes cannot share the batch evenly: a mean of means would be no mean.
     """
+    check_tensor("a batch", batch)
+    if batch.ndim == 0:
+        raise ValueError("expected a batch (B, ...), got a single number")
     size = world_size()
     if len(batch) % size:
         raise ValueError(f"expected a batch that {size} processes can share evenly, got {len(batch)} samples")

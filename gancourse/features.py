@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gancourse.checks import check_tensor, is_count, is_float
+from gancourse.models.base import check_input
 from gancourse.published import WEIGHTS, WeightsError, file_sha256, published_weights
 
 CLASSIFIER_FILE = WEIGHTS / "mnist_classifier.safetensors"
@@ -52,11 +54,13 @@ class MNISTClassifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Map images (N, 1, 28, 28) in [-1, 1] to features (N, 128)."""
         check_digits(images)
+        check_input(self, images, (1, 28, 28), "images")  # also of the weights' dtype and device
         features: Tensor = self.standardize(self.embed(self.body(images)))
         return features
 
     def classify(self, features: Tensor) -> Tensor:
         """Map features (N, 128) to class logits (N, 10)."""
+        check_input(self, features, (self.head.in_features,), "features")
         logits: Tensor = self.head(self.dropout(features.relu()))
         return logits
 
@@ -66,8 +70,12 @@ class MNISTClassifier(nn.Module):
 
 
 def check_digits(images: Tensor) -> None:
-    """Raise ValueError unless images are float (N, 1, 28, 28); the range is checked where data enters."""
-    if not images.is_floating_point():
+    """Raise ValueError unless images are float (N, 1, 28, 28); the range is checked where data enters.
+
+    Raises TypeError for what is no tensor.
+    """
+    check_tensor("images", images)
+    if not is_float(images):
         raise ValueError(f"expected float images in [-1, 1], got {images.dtype}: divide by 127.5, subtract 1")
     if images.ndim != 4 or images.shape[1:] != (1, 28, 28):
         raise ValueError(f"expected images (N, 1, 28, 28), got {tuple(images.shape)}; resize or add an axis")
@@ -100,8 +108,9 @@ def _in_batches(
     images: Tensor, batch_size: int, see: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
     """Return the two tensors that `see` makes of images, batch by batch, without gradients."""
-    if batch_size < 1:
-        raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
+    if not is_count(batch_size):
+        raise ValueError(f"expected a batch size of at least 1, got {batch_size!r}; 50 to 500 are usual")
+    check_tensor("images", images)
     if images.ndim == 0:
         raise ValueError(f"expected images (N, C, H, W), got the number {images.item()}")
     with torch.no_grad():
@@ -116,8 +125,10 @@ def extract(net: MNISTClassifier, images: Tensor, batch_size: int = 500) -> tupl
     """
     from gancourse.data import to_unit  # here, because gancourse.data must not be needed to load weights
 
+    weight = net.head.weight
+
     def see(batch: Tensor) -> tuple[Tensor, Tensor]:
-        features = net.features(to_unit(batch.to(next(net.parameters()).device)))
+        features = net.features(to_unit(batch.to(weight.device)).to(weight.dtype))
         return features, net.classify(features).argmax(1)
 
     return _in_batches(images, batch_size, see)
@@ -196,6 +207,7 @@ def inception_features(net: nn.Module, images: Tensor, batch_size: int = 50) -> 
     antialiasing. So make larger images smaller beforehand, real and fake alike. The logits are those of the
     Inception score, without bias, as in its authors' code. Raises ValueError for another range or shape.
     """
+    check_tensor("images", images)
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise ValueError(f"expected images (N, 3, H, W) or (N, 1, H, W), got {tuple(images.shape)}")
     device = next(net.parameters()).device

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gancourse.checks import is_float
 from gancourse.penalties import uniform
 
 
@@ -52,7 +53,7 @@ def _check_logits(whose: str, logits: object) -> None:
     """Look at type, shape and dtype only: to look at a value would make the GPU wait."""
     if not isinstance(logits, Tensor):
         raise ValueError(f"expected a tensor of logits (N,) for {whose}, got {type(logits).__name__}")
-    if logits.ndim != 1 or len(logits) == 0 or not logits.is_floating_point():
+    if logits.ndim != 1 or len(logits) == 0 or not is_float(logits):
         raise ValueError(
             f"expected floating logits (N,) for {whose}, N of at least 1, got {logits.dtype} "
             f"{tuple(logits.shape)}; D returns one number a sample, without a sigmoid: end it in .flatten()"

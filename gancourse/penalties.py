@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gancourse.checks import check_tensor, is_float
 from gancourse.distributed import rand_local
 
 Critic = Callable[[Tensor], Tensor]
@@ -38,10 +39,14 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def check_samples(whose: str, x: Tensor) -> None:
-    """Raise ValueError unless x is floating and (N, ...), N of at least 1. Values are not looked at."""
+    """Raise ValueError unless x is floating and (N, ...), N of at least 1. Values are not looked at.
+
+    Raises TypeError for what is no tensor.
+    """
+    check_tensor(f"{whose} samples", x)
     if x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"expected {whose} samples (N, ...), N of at least 1, got {tuple(x.shape)}")
-    if not x.is_floating_point():
+    if not is_float(x):
         raise ValueError(
             f"expected floating {whose} samples in [-1, 1], got {x.dtype}; divide by 127.5 and subtract 1"
         )
@@ -70,11 +75,14 @@ def _gradients(critic: Critic, x: Tensor) -> Tensor:
     x = at_least_float32(x.detach()).requires_grad_()
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         logits = critic(x)
+        check_tensor("the critic's logits", logits)
         if logits.shape != x.shape[:1]:
             raise ValueError(
                 f"expected one logit a sample, ({len(x)},), got {tuple(logits.shape)}; flatten them, and "
                 "give a critic of packed samples the packs"
             )
+        if not is_float(logits):
+            raise ValueError(f"expected floating logits, got {logits.dtype}")
         if not logits.requires_grad:
             raise ValueError("expected logits with a gradient, got detached ones; take no_grad out of D")
         # The sum is over the batch: each sample's gradient comes from its own logit only.

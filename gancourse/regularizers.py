@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from gancourse.checks import is_count
 from gancourse.distributed import local_part, world_size
 from gancourse.losses import GANLoss
 from gancourse.penalties import at_least_float32, check_samples
@@ -69,7 +70,7 @@ def unrolled(
 ) -> Callable[[Tensor], Tensor]:
     """Return D (N, ...) to logits (N,) as it will be after `steps` gradient steps on real and fake (N, ...).
 
-    Metz et al. (2017), eq. 4 to 6: plain descent of D's loss with rate `lr`. G's loss on the result depends
+    Metz et al. (2017): plain descent of D's loss with rate `lr`. G's loss on the result depends
     on `fake` = G(z) a second time, through the unrolled parameters: it feels how D will answer. D itself,
     its buffers included, stays as it is and collects no gradients. The graph of all steps is held. At 0 steps
     D itself comes back. Raises ValueError for steps below 0, an lr that is not above 0, a D without
@@ -114,8 +115,8 @@ def _descend(
 
 
 def _check_unrolling(D: nn.Module, steps: int, lr: float) -> None:
-    if steps < 0:
-        raise ValueError(f"expected at least 0 unrolled steps, got {steps}")
+    if not is_count(steps, 0):
+        raise ValueError(f"expected at least 0 unrolled steps, got {steps!r}; give a whole number")
     if not 0 < lr < float("inf"):
         raise ValueError(f"expected a finite lr above 0, got {lr}; D's own learning rate is a good start")
     if next(D.parameters(), None) is None:

@@ -1,4 +1,7 @@
-"""What each process of tests/test_distributed.py does: `torchrun ranks.py FOLDER TASK`. Also runs alone."""
+"""What each process of tests/test_distributed.py does: `torchrun ranks.py FOLDER TASK ...`.
+
+Several tasks share a start, since starting is most of what they take.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,15 @@ def die(step: int, G: nn.Module, D: nn.Module) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(folder: Path, task: str, **more: Any) -> None:
+def train(folder: Path, task: str) -> None:
+    """Train to the end, or until `die`; each task leaves its checkpoint in a folder of its name."""
     loss, penalty, facts = TASKS[task]
     config = TrainConfig(steps=STEPS, batch_size=16, lr_g=1e-2, lr_d=1e-2, checkpoint_every=5, **facts)
     G, D = nets()
     fit(
-        G, D, ring(), loss=loss, penalty=penalty, config=config, checkpoint_dir=folder, progress=False, **more
-    )
+        G, D, ring(), loss=loss, penalty=penalty, config=config, before_step=die,
+        checkpoint_dir=folder / task, progress=False,
+    )  # fmt: skip
 
 
 def statistics(folder: Path) -> None:
@@ -61,15 +66,14 @@ def statistics(folder: Path) -> None:
 
 
 def main() -> None:
-    folder, task = Path(sys.argv[1]), sys.argv[2]
+    folder, tasks = Path(sys.argv[1]), sys.argv[2:]
     torch.set_num_threads(1)
-    with process_group("gloo" if "RANK" in os.environ else None):
-        if task == "statistics":
-            statistics(folder)
-        elif task == "killed":
-            train(folder, "plain", before_step=die)
-        else:
-            train(folder, task)
+    with process_group("gloo"):
+        for task in tasks:
+            if task == "statistics":
+                statistics(folder)
+            else:
+                train(folder, task)
 
 
 if __name__ == "__main__":

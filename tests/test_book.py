@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import api_names
+import api_reference
 import build_book
 import pages
 import pytest
@@ -47,6 +55,118 @@ def test_the_repository_address_is_stated_once() -> None:
     owner, name = repository.owner_and_name(repository.current(ROOT))
     settings = (ROOT / "_config.yml").read_text(encoding="utf-8")
     assert settings.count(f"{owner}/{name}") == 1
+
+
+# ------------------------------------------------------------------ the reference
+
+
+def unlisted(html: Path, names: dict[str, object]) -> list[str]:
+    """Return the names that no page of the reference has an entry for."""
+    listed = frozenset().union(*map(pages.anchors, (html / "book" / "api").glob("*.html")))
+    return sorted(set(names) - listed)
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Yield every docstring of the package with the place that it stands in."""
+    for path in sorted((ROOT / "gancourse").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                name = getattr(node, "name", "module")
+                yield f"{path.relative_to(ROOT)}: {name}", ast.get_docstring(node) or ""
+
+
+def test_every_public_name_is_in_the_reference(html: Path) -> None:
+    names = api_names.public()
+    assert len(names) > 140
+    assert unlisted(html, names) == []
+
+
+def test_a_name_that_is_left_out_is_caught(html: Path) -> None:
+    names = {"gancourse.data.ring": None, "gancourse.data.gone": None}
+    assert unlisted(html, names) == ["gancourse.data.gone"]
+
+
+def test_every_public_docstring_has_a_sentence() -> None:
+    assert api_names.undocumented(api_names.public()) == []
+
+
+def test_a_docstring_that_is_missing_is_caught() -> None:
+    class Told:
+        """Map x (N,) to itself."""
+
+        def of(self) -> None: ...
+
+        def empty(self) -> None:
+            """ """
+
+        def _private(self) -> None: ...
+
+    def untold() -> None: ...
+
+    found = api_names.undocumented({"a": Told, "b": untold, "c": api_names.public})
+    assert found == ["a.of", "a.empty", "b"]
+
+
+def test_every_work_that_a_docstring_names_is_in_the_bibliography() -> None:
+    assert [(place, work) for place, text in docstrings() for work in api_reference.uncited(text)] == []
+
+
+def test_a_work_that_the_bibliography_lacks_is_caught() -> None:
+    text = 'As Karras et\nal. (2019) and (Nobody et al., 2019), and Some One, "A Title" (1999).'
+    assert api_reference.uncited(text) == ["Nobody et al. 2019", "One 1999"]
+
+
+@pytest.mark.parametrize(
+    ("prose", "shown"),
+    [
+        ("||x||^2 for *args, a_ and p_g", r"\|\|x\|\|^2 for \*args, a\_ and p\_g"),
+        ("a `width` of its own", r"a \ ``width``\  of its own"),
+        ("see `mnist`", r"see \ :py:obj:`mnist <gancourse.data.mnist>`"),
+        ("`r1(critic)`", ":py:obj:`r1(critic) <gancourse.penalties.r1>`"),
+        ("`Mixture.sample`", ":py:obj:`Mixture.sample <gancourse.data.Mixture.sample>`"),
+        ("`Mixture.gone`", "``Mixture.gone``"),
+        ("Lim and Ye (2017).", ":cite:t:`lim2017geometric`."),
+        ("Mao et\nal. (2017), eq. 9", ":cite:t:`mao2017least`, eq. 9"),
+        ("Chan, Golub and LeVeque (1979)", ":cite:t:`chan1979updating`"),
+        ("PacGAN (Lin et al., 2018)", "PacGAN :cite:p:`lin2018pacgan`"),
+        ('Lin et al., "PacGAN" (2018)', ':cite:t:`lin2018pacgan`, "PacGAN"'),
+        ("Nobody (2017)", "Nobody (2017)"),
+    ],
+)
+def test_prose_becomes_restructured_text(prose: str, shown: str) -> None:
+    assert api_reference.to_rst([prose]) == ["\\ " + shown, ""]
+
+
+def test_a_name_means_the_nearest_thing() -> None:
+    owner = "gancourse.data.Mixture"
+    (method, _) = api_reference.to_rst(["`sample`"], owner)
+    assert "<gancourse.data.Mixture.sample>" in method
+    (function, _) = api_reference.to_rst(["`sample`"])
+    assert "<gancourse.sampling.sample>" in function
+    (parameter, _) = api_reference.to_rst(["`sample`"], owner, frozenset({"sample"}))
+    assert parameter == "\\ ``sample``"
+    (inherited, _) = api_reference.to_rst(["`head`"], "gancourse.models.DCGANDiscriminator")
+    assert "<gancourse.models.Discriminator.head>" in inherited
+
+
+@pytest.mark.slow
+def test_the_script_for_several_devices_runs_as_printed(tmp_path: Path) -> None:
+    page = (ROOT / "book" / "devices.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "train.py").write_text(script.replace("steps=400", "steps=4"), encoding="utf-8")
+    assert "steps=4," in script.replace("steps=400", "steps=4"), "the page's script has another length"
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TQDM_DISABLE": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "train.py",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"step 4: Fréchet distance \d+\.\d+, 5000 samples\n", done.stdout)
 
 
 # ------------------------------------------------------------------ the checks catch their faults
@@ -126,6 +246,9 @@ def tiny_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ROOT / "book" / "static", root / "book" / "static", ignore=shutil.ignore_patterns("mathjax")
     )
     (root / "book" / "static" / "mathjax").mkdir()
+    (root / "tools").mkdir()
+    for path in (ROOT / "tools").glob("api_*.py"):
+        shutil.copy(path, root / "tools")
     shutil.copy(ROOT / "book" / "references.bib", root / "book")
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
     return root

@@ -179,6 +179,20 @@ def test_unpacked_files_do_as_well(mirror: Mirror, offline: None, tmp_path: Path
     assert len(mnist(root=tmp_path)) == 12
 
 
+def test_each_split_reads_its_own_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances are measured against one split; the other would be another reference."""
+    asked: list[str] = []
+
+    def load(file: OfficialFile, *_: object) -> torch.Tensor:
+        asked.append(file.name.split("-")[0])
+        return torch.zeros((3, 28, 28) if "images" in file.name else (3,), dtype=torch.uint8)
+
+    monkeypatch.setattr(MODULE, "_load", load)
+    mnist("test")
+    mnist("train")
+    assert asked == ["t10k", "t10k", "train", "train"]
+
+
 def test_a_caller_cannot_spoil_the_next_call(mirror: Mirror, pixels: torch.Tensor) -> None:
     mnist().images.zero_()
     assert torch.equal(mnist().images[:, 0], pixels)
@@ -326,21 +340,16 @@ MNIST.mirrors = [url]
 module = importlib.import_module("gancourse.data.mnist")
 module.FILES = {"train": tuple(OfficialFile(**f) for f in files)}
 print("ready", flush=True)
-sys.stdin.readline()
-print(len(module.mnist()))
+for line in sys.stdin:
+    print("images:", len(module.mnist()), flush=True)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", ["empty", "damaged"])
-def test_two_processes_at_once_download_once(
-    mirror: Mirror, cache: Path, tmp_path: Path, before: str
-) -> None:
+def test_two_processes_at_once_download_once(mirror: Mirror, cache: Path) -> None:
+    """Both from an empty cache and from a damaged one."""
     mnist()  # what one download asks of the mirror
     alone, mirror.delay = mirror.asked.copy(), 0.3
-    mirror.asked.clear()
-    for name in (IMAGES, LABELS):
-        (cache / name).unlink() if before == "empty" else (cache / name).write_bytes(b"damaged")
     argument = json.dumps([mirror.url, [asdict(file) for file in MODULE.FILES["train"]]])
     children = [
         subprocess.Popen(
@@ -350,19 +359,24 @@ def test_two_processes_at_once_download_once(
         )
         for _ in range(2)
     ]  # fmt: skip
-    for child in children:  # both are past their imports before either begins
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
+    assert [child.stdout.readline() for child in children if child.stdout] == ["ready\n"] * 2
+    for damage in (None, b"damaged"):  # both are past their imports before either begins
+        mirror.asked.clear()
+        for name in (IMAGES, LABELS):
+            (cache / name).unlink() if damage is None else (cache / name).write_bytes(damage)
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+        for child in children:  # they also say which file is damaged
+            assert child.stdout is not None
+            said = next((line for line in child.stdout if line.startswith("images:")), "nothing")
+            assert said == "images: 12\n", child.communicate()[1]
+        assert mirror.asked == alone
+        assert not list(cache.glob("*.partial"))
     for child in children:
-        assert child.stdin is not None
-        child.stdin.write("\n")
-        child.stdin.flush()
-    for child in children:
-        out, err = child.communicate(timeout=120)
-        assert child.returncode == 0, err
-        assert out.splitlines()[-1] == "12"
-    assert mirror.asked == alone
-    assert not list(cache.glob("*.partial"))
+        _, error = child.communicate(timeout=120)
+        assert child.returncode == 0, error
 
 
 # Neither files nor network
@@ -468,6 +482,12 @@ def test_the_digits_are_split_once_and_evenly(size: int) -> None:
     assert train.images.dtype == torch.uint8
     assert train.labels.dtype == torch.int64
     assert torch.equal(digits("train", size).images, train.images)
+
+
+def test_without_scikit_learn_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"come with scikit-learn, .* run: pip install scikit-learn"):
+        digits()
 
 
 def test_the_digits_lie_like_mnists() -> None:

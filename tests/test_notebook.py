@@ -1,5 +1,6 @@
 """What a notebook asks before it starts, and the facts it is stamped with."""
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,23 @@ def test_trainings_are_kept_at_the_root_wherever_the_notebook_runs(
     assert runs_folder("05-dcgan") == Path("runs/05-dcgan")  # no repository: beside the notebook
     monkeypatch.setenv("GANCOURSE_RUNS", str(tmp_path / "drive"))
     assert runs_folder("05-dcgan") == Path("drive/05-dcgan")
+
+
+def test_a_gpu_is_named_by_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU of {device}")
+    assert device_name() == "GPU of None"
+    assert device_name(torch.device("cuda", 1)) == "GPU of cuda:1"
+    assert device_name(torch.device("cpu")).startswith("CPU, ")
+
+
+def test_a_missing_package_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+
+    def without_torchvision(name: str) -> str:
+        if name == "torchvision":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without_torchvision)
+    assert environment()["versions"]["torchvision"] == "not installed"

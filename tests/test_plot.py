@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gancourse.plot import SHADES, draw_images, sample_grids, tile, use_style
+from gancourse.plot import SHADES, class_bars, draw_images, sample_grids, tile, use_style
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +119,17 @@ def test_the_style_can_be_read_without_color() -> None:
     ax.plot([0, 1])
     ax.plot([1, 0])
     assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
+
+
+def test_class_bars_stand_beside_each_other_in_percent() -> None:
+    generated, real = torch.tensor([0.5, 0.0, 0.5]), torch.tensor([0.3, 0.3, 0.4])
+    ax = class_bars(generated, real).axes[0]
+    ours, theirs = ax.containers
+    assert [bar.get_height() for bar in ours] == [50, 0, 50]
+    assert [bar.get_height() for bar in theirs] == pytest.approx([30, 30, 40])
+    for i, (left, right) in enumerate(zip(ours, theirs, strict=True)):
+        assert left.get_x() + left.get_width() == pytest.approx(right.get_x()) == pytest.approx(i)
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["generated", "real"]
+    assert ours[0].get_fill() != theirs[0].get_fill(), "told apart without colour"

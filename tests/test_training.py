@@ -17,7 +17,16 @@ from torch import Tensor, nn
 
 import gancourse.training.trainer as trainer_module
 from gancourse.losses import MINIMAX, NON_SATURATING, GANLoss
-from gancourse.training import CheckpointError, Run, TrainConfig, TrainingDiverged, d_step, fit, g_step
+from gancourse.training import (
+    CheckpointError,
+    Run,
+    TrainConfig,
+    TrainingDiverged,
+    checkpoint,
+    d_step,
+    fit,
+    g_step,
+)
 from gancourse.training.config import HISTORY
 from gancourse.training.trainer import Trainer
 
@@ -249,6 +258,21 @@ def test_another_run_is_refused_by_the_name_of_what_differs(
     assert str(caught.value).count("stored") == 1, "something that does not differ is named too"
     assert "checkpoint_dir of its own" in str(caught.value)
     assert (tmp_path / "last.safetensors").read_bytes() == saved
+
+
+def test_a_run_goes_on_only_on_the_kind_of_device_it_was_begun_on(whole: Run, tmp_path: Path) -> None:
+    """Another device rounds otherwise. A finished run needs no device: it is read anywhere."""
+    for steps in (5, STEPS):
+        train(tmp_path, steps=steps)
+        path = tmp_path / "last.safetensors"
+        tensors, facts = checkpoint.load(path)
+        checkpoint.save(path, tensors, facts | {"device_type": "cuda"})
+        if steps == STEPS:
+            assert_same_run(train(tmp_path), whole)
+        else:
+            with pytest.raises(CheckpointError, match="was begun on cuda and goes on only there"):
+                train(tmp_path)
+            (tmp_path / "last.safetensors").unlink()
 
 
 def test_every_difference_is_named(tmp_path: Path) -> None:

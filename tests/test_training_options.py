@@ -27,7 +27,16 @@ from gancourse.models import (
 )
 from gancourse.penalties import gradient_penalty, r1, r1_r2
 from gancourse.regularizers import feature_matching
-from gancourse.training import CheckpointError, Run, Schedule, TrainConfig, d_step, fit, g_step
+from gancourse.training import (
+    CheckpointError,
+    Run,
+    Schedule,
+    TrainConfig,
+    d_step,
+    fit,
+    g_step,
+    preferred_precision,
+)
 from gancourse.training.trainer import Trainer
 
 STEPS = 6
@@ -436,3 +445,30 @@ def test_watched_images_are_of_one_z_at_every_step() -> None:
     assert ema is not None
     with torch.no_grad():
         torch.testing.assert_close(last, ema.eval()(z))
+
+
+@pytest.mark.parametrize(
+    ("generation", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_a_gpu_computes_in_bfloat16_from_ampere_on(
+    generation: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A T4 (7.5) takes bfloat16 too, but emulates it: slower than float32."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: generation)
+    assert preferred_precision("cuda") == preferred_precision(torch.device("cuda:0")) == expected
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [({"avx512_bf16": True}, "bfloat16"), ({"avx512_bf16": False}, "float32"), ({}, "float32")],
+)
+def test_a_cpu_computes_in_bfloat16_where_it_has_the_instructions(
+    known: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert preferred_precision("cpu") == expected
+
+
+def test_a_torch_that_does_not_know_its_cpu_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert preferred_precision("cpu") == "float32"

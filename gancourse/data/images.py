@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gancourse.checks import check_tensor, is_count, is_float
+
 
 @dataclass(frozen=True, eq=False)  # == of two tensors is no truth value
 class ImageData:
@@ -18,22 +20,24 @@ class ImageData:
     name: str = ""
 
     def __post_init__(self) -> None:
+        check_tensor("images", self.images)
+        check_tensor("labels", self.labels)
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             got = f"{self.images.dtype} {tuple(self.images.shape)}"
             raise ValueError(f"expected images uint8 (N, C, H, W), got {got}; keep the files' bytes unscaled")
         if self.labels.shape != (len(self.images),) or self.labels.dtype != torch.int64:
             got = f"{self.labels.dtype} {tuple(self.labels.shape)}"
             raise ValueError(f"expected int64 labels, one label an image ({len(self.images)},), got {got}")
-        if len(self.images) == 0:
-            raise ValueError("expected at least one image, got none")
+        if self.images.numel() == 0:
+            raise ValueError(f"expected at least one image, got none in {tuple(self.images.shape)}")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, n: int) -> ImageData:
         """Return the first n images, with their labels. Raises ValueError unless 1 <= n <= len(self)."""
-        if not 1 <= n <= len(self):
-            raise ValueError(f"expected from 1 to {len(self)} images, got {n}")
+        if not is_count(n) or n > len(self):
+            raise ValueError(f"expected from 1 to {len(self)} images, got {n!r}")
         if n == len(self):
             return self
         return ImageData(self.images[:n], self.labels[:n], f"{self.name}[:{n}]")
@@ -48,13 +52,14 @@ class ImageData:
 def to_unit(images: Tensor) -> Tensor:
     """Map uint8 images in [0, 255] to float32 in [-1, 1]; check float images and return them unchanged.
 
-    Raises ValueError for floats outside [-1, 1] or not finite.
+    Raises ValueError for floats outside [-1, 1] or not finite, TypeError for what is no tensor.
     """
+    check_tensor("images", images)
     if images.numel() == 0:
         raise ValueError(f"expected at least one image, got {tuple(images.shape)}")
     if images.dtype == torch.uint8:
         return images.float().div_(127.5).sub_(1.0)
-    if not images.is_floating_point():
+    if not is_float(images):
         raise ValueError(f"expected uint8 or float images, got {images.dtype}")
     low, high = images.min().item(), images.max().item()
     if not -1.0001 <= low <= high <= 1.0001:  # written so that NaN fails too

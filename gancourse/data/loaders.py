@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gancourse.checks import check_tensor, is_count, is_float
 from gancourse.data.images import ImageData, to_unit
 from gancourse.data.mixtures import Mixture
 
@@ -33,11 +34,11 @@ class DeviceLoader(Iterator[Tensor]):
         device: torch.device | str = "cpu",
         generator: torch.Generator | None = None,
     ) -> None:
-        if isinstance(data, Tensor):
+        if not isinstance(data, ImageData):
             _check_samples(data)
-        if not 1 <= batch_size <= len(data):
+        if not is_count(batch_size) or batch_size > len(data):
             raise ValueError(
-                f"expected a batch size from 1 to {len(data)} (the number of samples), got {batch_size}"
+                f"expected a batch size from 1 to {len(data)} (the number of samples), got {batch_size!r}"
             )
         self.data, self.batch_size = data, batch_size
         self.labels = data.labels.to(device) if isinstance(data, ImageData) else None
@@ -103,8 +104,8 @@ class MixtureLoader(Iterator[Tensor]):
         device: torch.device | str = "cpu",
         generator: torch.Generator | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
+        if not is_count(batch_size):
+            raise ValueError(f"expected a batch size of at least 1, an integer, got {batch_size!r}")
         self.mixture, self.batch_size, self.device = mixture.to("cpu"), batch_size, device
         self.generator = generator if generator is not None else torch.Generator().manual_seed(0)
 
@@ -154,10 +155,11 @@ def loader_of(
 
 def _check_samples(samples: Tensor) -> None:
     """Raise ValueError unless samples are points (N, D), finite, or images (N, C, H, W) in [-1, 1]."""
-    if samples.ndim not in (2, 4) or samples.numel() == 0 or not samples.is_floating_point():
+    check_tensor("samples", samples)
+    if samples.ndim not in (2, 4) or samples.numel() == 0 or not is_float(samples):
         got = f"{samples.dtype} {tuple(samples.shape)}"
         raise ValueError(f"expected float points (N, D) or images (N, C, H, W), at least one, got {got}")
     if samples.ndim == 4:
         to_unit(samples)  # raises for another range
-    if not samples.isfinite().all():
+    if not samples.float().isfinite().all():  # as they are kept: 1e300 would be infinite
         raise ValueError("expected finite points, got NaN or infinity; look at what made them")

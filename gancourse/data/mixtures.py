@@ -13,6 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from gancourse.checks import check_tensor, is_count, is_float
+
 LOWEST = -1e300  # what the log-density of a mode is held above: a float64 that still has room below
 
 
@@ -98,9 +100,10 @@ class Mixture:
         return self.probabilities.cpu().cumsum(0).to(self.centers.device)
 
     def _check_points(self, x: Tensor) -> None:
+        check_tensor("points", x)
         if x.ndim != 2 or x.shape[1] != self.dim or len(x) == 0:
             raise ValueError(f"expected points (N, {self.dim}), N of at least 1, got {tuple(x.shape)}")
-        if not x.is_floating_point():
+        if not is_float(x):
             raise ValueError(f"expected floating-point points, got {x.dtype}; convert them with .float()")
         if not x.isfinite().all():
             raise ValueError("expected finite points, got NaN or infinity; look at what made them")
@@ -138,7 +141,7 @@ def bimodal(std: float = 0.2) -> Mixture:
 
 
 def _check_count(n: int, what: str) -> None:
-    if not isinstance(n, int) or n < 1:
+    if not is_count(n):
         raise ValueError(f"expected a {what} of at least 1, an integer, got {n!r}")
 
 
@@ -148,6 +151,7 @@ def _check_positive(value: float, what: str) -> None:
 
 
 def _check_centers(centers: Tensor) -> None:
+    check_tensor("centers", centers)
     if centers.ndim != 2 or centers.dtype != torch.float32 or centers.numel() == 0:
         got = f"{centers.dtype} {tuple(centers.shape)}"
         raise ValueError(f"expected centers float32 (K, D), at least one, got {got}; one row is one mode")
@@ -156,7 +160,8 @@ def _check_centers(centers: Tensor) -> None:
 
 
 def _check_weights(weights: Tensor, modes: int) -> None:
-    if weights.shape != (modes,) or not weights.is_floating_point():
+    check_tensor("weights", weights)
+    if weights.shape != (modes,) or not is_float(weights):
         got = f"{weights.dtype} {tuple(weights.shape)}"
         raise ValueError(f"expected one weight a mode, floating-point ({modes},), got {got}")
     if not (weights > 0).all():

@@ -15,7 +15,7 @@ def check_split_and_size(split: str, size: int) -> None:
     """Raise ValueError unless the split is "train" or "test" and the size 28, 32 or 64."""
     if split not in get_args(Split):
         raise ValueError(f'expected split to be "train" or "test", got {split!r}')
-    if size not in SIZES:
+    if not isinstance(size, int) or size not in SIZES:
         raise ValueError(
             f"expected size 28 (MNIST as it is), 32 (padded) or 64 (enlarged), got {size!r};"
             " choose one of the three"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from gancourse.checks import check_seed, is_count
 from gancourse.data.images import ImageData
 from gancourse.data.mnist import mnist
 from gancourse.data.sizes import Split
@@ -29,10 +30,9 @@ def stacked_mnist(
     `mnist`. Raises ValueError for n below 1 or a seed that is no integer from 0 to 2^63 - 1; DataNotFound as
     `mnist` does.
     """
-    if not isinstance(n, int) or n < 1:
+    if not is_count(n):
         raise ValueError(f"expected a number of images of at least 1, an integer, got {n!r}")
-    if not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"expected a seed from 0 to 2^63 - 1, an integer, got {seed!r}")
+    check_seed(seed)
     digits = mnist(split, size, root, download=download)
     drawn = torch.randint(len(digits), (n, 3), generator=torch.Generator().manual_seed(seed))
     images = torch.empty(n, 3, size, size, dtype=torch.uint8)

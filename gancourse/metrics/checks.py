@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gancourse.checks import check_tensor, is_float
+
 
 def checked_rows(rows: Tensor, at_least: int = 1, name: str = "features (N, F)") -> Tensor:
-    """Return rows (N, F), detached. Raises ValueError for another shape or dtype, N < at_least, NaN."""
+    """Return rows (N, F), detached. Raises ValueError for another shape or dtype, N < at_least, NaN.
+
+    Raises TypeError for what is no tensor.
+    """
+    check_tensor(name, rows)
     if rows.ndim != 2 or len(rows) < at_least or rows.shape[1] == 0:
         raise ValueError(f"expected {name} with N of at least {at_least}, got {tuple(rows.shape)}")
-    if not rows.is_floating_point():
+    if not is_float(rows):
         raise ValueError(
             f"expected {name} of floats, got {rows.dtype}; call .float() if these are the values"
         )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gancourse.checks import check_tensor
 from gancourse.metrics.checks import checked_pair, checked_rows
 
 # Rows that are turned into float64 at once: 50,000 features of 2,048 dimensions would take 800 MB.
@@ -110,6 +111,8 @@ def frechet_distance(mu1: Tensor, cov1: Tensor, mu2: Tensor, cov2: Tensor) -> fl
 
 def _checked_gaussians(mu1: Tensor, cov1: Tensor, mu2: Tensor, cov2: Tensor) -> list[Tensor]:
     given = (mu1, cov1, mu2, cov2)
+    for tensor in given:
+        check_tensor("means and covariances", tensor)
     one_shape = mu1.shape == mu2.shape and cov1.shape == cov2.shape == (*mu1.shape, *mu1.shape)
     if mu1.ndim != 1 or len(mu1) == 0 or not one_shape:
         shapes = ", ".join(str(tuple(t.shape)) for t in given)

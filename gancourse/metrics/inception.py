@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gancourse.checks import is_count
 from gancourse.metrics.checks import checked_rows
 
 # Rows that are turned into float64 at once.
@@ -32,7 +33,7 @@ def inception_score(
     shape, NaN.
     """
     logits = checked_rows(logits, name="logits (N, K)")
-    if not 1 <= splits <= len(logits):
+    if not is_count(splits) or splits > len(logits):
         raise ValueError(f"expected from 1 to {len(logits)} splits (the number of logits), got {splits}")
     if generator is not None:
         order = torch.randperm(len(logits), generator=generator, device=generator.device)

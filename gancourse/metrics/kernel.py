@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gancourse.checks import is_count
 from gancourse.metrics.checks import checked_pair
 
 # A kernel of inner products: x.y to k(x, y).
@@ -29,8 +30,8 @@ class KernelDistance(NamedTuple):
 
 
 def _polynomial(dim: int, degree: int, gamma: float | None, coef0: float) -> Kernel:
-    if degree < 1:
-        raise ValueError(f"expected a degree of at least 1, got {degree}; 3 is the usual choice")
+    if not is_count(degree):
+        raise ValueError(f"expected a degree of at least 1, got {degree!r}; 3 is the usual choice")
     scale = 1 / dim if gamma is None else gamma
     return lambda inner: (scale * inner + coef0) ** degree
 
@@ -95,12 +96,12 @@ def kernel_distance(
     """
     real, fake = checked_pair(real, fake, at_least=2)
     fewest = min(len(real), len(fake))
-    if not 2 <= subset_size <= fewest:
+    if not is_count(subset_size, 2) or subset_size > fewest:
         raise ValueError(
             f"expected a subset_size from 2 to {fewest} (the smaller number of features), got {subset_size}"
         )
-    if subsets < 1:
-        raise ValueError(f"expected at least 1 subset, got {subsets}")
+    if not is_count(subsets):
+        raise ValueError(f"expected at least 1 subset, got {subsets!r}; 100 is usual")
     kernel = _polynomial(real.shape[1], degree, gamma, coef0)
     values = []
     for _ in range(subsets):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gancourse.checks import is_count
 from gancourse.metrics.checks import checked_pair
 
 # Distances held at once, in float64: 128 MB.
@@ -52,7 +53,7 @@ def _balls_around(x: Tensor, centers: Tensor, radii: Tensor) -> Tensor:
 
 def _checked(real: Tensor, fake: Tensor, k: int, fakes: int) -> tuple[Tensor, Tensor]:
     real, fake = checked_pair(real, fake)
-    if k < 1 or len(real) <= k or len(fake) < fakes:
+    if not is_count(k) or len(real) <= k or len(fake) < fakes:
         raise ValueError(
             f"expected k from 1 and more than k samples, got k = {k}, {len(real)} real, {len(fake)} fake"
         )

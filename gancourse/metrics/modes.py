@@ -9,11 +9,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gancourse.checks import check_tensor, is_count, is_float
 from gancourse.features import MNISTClassifier, extract
 from gancourse.metrics.checks import checked_rows
 
 # Samples whose distances to all modes are held at once.
 CHUNK = 2**16
+# What counts classes; wider unsigned integers cannot even be compared everywhere.
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class MixtureLike(Protocol):
@@ -132,8 +135,8 @@ def perfect_mode_report(mixture: MixtureLike, n_samples: int, *, threshold: floa
     more is a sign of shrunk modes. The reverse KL is (K - 1) / 2N, to first order in 1/N. Raises ValueError
     for N < 1.
     """
-    if n_samples < 1:
-        raise ValueError(f"expected at least 1 sample, got {n_samples}")
+    if not is_count(n_samples):
+        raise ValueError(f"expected at least 1 sample, got {n_samples!r}; 2,500 are usual")
     _check_threshold(threshold)
     n_modes, dim = mixture.centers.shape
     return ModeReport(
@@ -159,12 +162,19 @@ class StackedReport:
 
 
 def class_histogram(classes: Tensor, n_classes: int = 10) -> Tensor:
-    """Return the share (K,) of samples in each class, from class indices (N,) in 0..K - 1."""
+    """Return the share (K,) of samples in each class, from class indices (N,) in 0..K - 1.
+
+    Raises ValueError for another shape or dtype, classes out of range and fewer than 1 class.
+    """
+    if not is_count(n_classes):
+        raise ValueError(f"expected at least 1 class, an integer, got {n_classes!r}")
+    check_tensor("class indices", classes)
     if classes.ndim != 1 or len(classes) == 0:
         raise ValueError(f"expected class indices (N,), N of at least 1, got {tuple(classes.shape)}")
-    if classes.is_complex() or classes.dtype == torch.bool:
-        raise ValueError(f"expected integers in 0..{n_classes - 1}, got {classes.dtype}")
-    if classes.is_floating_point() or not 0 <= classes.min() <= classes.max() < n_classes:
+    if classes.dtype not in INTEGERS:
+        got = f"{classes.dtype} {tuple(classes.shape)}"
+        raise ValueError(f"expected integers in 0..{n_classes - 1}, got {got}; take the argmax of logits")
+    if not 0 <= classes.min() <= classes.max() < n_classes:
         got = f"{classes.dtype} in {classes.min().item()}..{classes.max().item()}"
         raise ValueError(f"expected integers in 0..{n_classes - 1}, got {got}; take the argmax of logits")
     return torch.bincount(classes.cpu(), minlength=n_classes).double() / len(classes)
@@ -187,6 +197,7 @@ def stacked_classes(images: Tensor, classifier: MNISTClassifier) -> Tensor:
 
     Images are uint8 in [0, 255] or float in [-1, 1]. Raises ValueError for another range or shape.
     """
+    check_tensor("stacked digits", images)
     if images.ndim != 4 or images.shape[1:] != (3, 28, 28):
         raise ValueError(f"expected stacked digits (N, 3, 28, 28), got {tuple(images.shape)}")
     _, digits = extract(classifier, images.reshape(-1, 1, 28, 28))
@@ -199,8 +210,10 @@ def collapse_alarms(shares: Tensor, *, at_most: float = 0.5) -> tuple[str, ...]:
     For data whose classes are about as frequent as each other. Raises ValueError for shares
     that are negative, not finite or do not add up to 1.
     """
-    if shares.ndim != 1 or len(shares) == 0:
-        raise ValueError(f"expected shares (K,), got {tuple(shares.shape)}; see class_histogram")
+    check_tensor("shares", shares)
+    if shares.ndim != 1 or len(shares) == 0 or not is_float(shares):
+        got = f"{tuple(shares.shape)}; see class_histogram" if is_float(shares) else shares.dtype
+        raise ValueError(f"expected shares (K,), got {got}")
     if not ((shares >= 0).all() and abs(shares.sum().item() - 1) < 1e-4):
         raise ValueError(
             f"expected shares that add up to 1, got {shares.sum().item():g}; see class_histogram"

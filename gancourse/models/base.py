@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from gancourse.checks import check_tensor, is_float
+
 
 def as_lengths(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
     """Return one length or several as a tuple. Raises ValueError unless each is an integer of at least 1."""
-    lengths = (value,) if isinstance(value, int) else tuple(value)
+    lengths = tuple(value) if isinstance(value, Iterable) else (value,)
     if not lengths or not all(isinstance(length, int) and length >= 1 for length in lengths):
         raise ValueError(f"expected {name} of at least 1, an integer, got {value}")
     return lengths
@@ -19,14 +21,16 @@ def as_lengths(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
 def check_input(net: nn.Module, x: Tensor, shape: tuple[int, ...], name: str) -> None:
     """Refuse x unless it is (N, *shape), N at least 1, of the dtype and on the device of the net's weights.
 
-    Raises ValueError that says what to do. Values are not looked at: on a GPU that would stall every step.
+    Raises ValueError, or TypeError for what is no tensor, that says what to do. Values are not looked at: on
+    a GPU that would stall every step.
     """
+    check_tensor(name, x)
     if x.shape[1:] != shape:
         raise ValueError(f"expected {name} (N, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
     if len(x) == 0:
         raise ValueError(f"expected at least 1 sample, got {name} {tuple(x.shape)}")
     weight = next(net.parameters())
-    if not x.is_floating_point():
+    if not is_float(x):
         remedy = "divide by 127.5 and subtract 1" if len(shape) == 3 else "convert it with .float()"
         raise ValueError(f"expected {name} of {weight.dtype}, got {x.dtype}; {remedy}")
     if x.device != weight.device:
@@ -34,8 +38,7 @@ def check_input(net: nn.Module, x: Tensor, shape: tuple[int, ...], name: str) ->
             f"expected {name} on {weight.device}, where the weights are, got {x.device}; move it there"
         )
     # Under autocast the layers convert, but float64 is left as it is and would not multiply.
-    converted = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
-    if x.dtype != weight.dtype and not converted:
+    if x.dtype != weight.dtype and (x.dtype == torch.float64 or not torch.is_autocast_enabled(x.device.type)):
         raise ValueError(
             f"expected {name} of {weight.dtype}, as the weights are, got {x.dtype}; convert it with .to(...)"
         )

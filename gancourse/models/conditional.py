@@ -11,13 +11,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gancourse.checks import check_tensor
 from gancourse.models.base import as_lengths, check_input
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gancourse.models.mlp import MLPDiscriminator, MLPGenerator
 
 
 def check_labels(y: Tensor, n: int, n_classes: int) -> None:
-    """Refuse labels unless they are int64 (n,) in 0..n_classes - 1: raise ValueError that says what to do."""
+    """Refuse labels unless they are int64 (n,) in 0..n_classes - 1: raise ValueError that says what to do.
+
+    Raises TypeError for what is no tensor.
+    """
+    check_tensor("labels", y)
     if y.shape != (n,):
         raise ValueError(
             f"expected labels ({n},), one a sample, got {tuple(y.shape)}; of one-hot rows take .argmax(1)"
@@ -42,6 +47,7 @@ def _table(n_classes: int, dim: int, std: float, generator: torch.Generator | No
 
 def _embed(table: nn.Embedding, y: Tensor, n: int) -> Tensor:
     """Map labels y (n,) to their vectors (n, E)."""
+    check_tensor("labels", y)
     device = table.weight.device
     if y.device != device:
         raise ValueError(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gancourse.checks import is_count
 from gancourse.models.base import Discriminator, as_lengths, check_input
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -108,7 +109,7 @@ class WithMinibatchDiscrimination(Discriminator):
 class Packed(Discriminator):
     """Map samples x (N, C, H, W) or (N, C) to logits (N / m,): D judges m samples in one piece.
 
-    PacGAN, Lin et al. (2018): m consecutive samples, all real or all fake, are joined along their first axis,
+    Lin et al. (2018), PacGAN: m consecutive samples, all real or all fake, are joined along their first axis,
     and a G that makes too little of p_data's variety is easier to tell in m samples than in one. D is built
     for m C channels. A loss averages over the packs; the batch stays N samples. Raises TypeError for a D
     that is no `Discriminator`; ValueError for m below 1, a D whose channels m does not divide, a batch that m
@@ -119,7 +120,7 @@ class Packed(Discriminator):
         super().__init__()
         _check_discriminator(D)
         channels, *rest = D.sample_shape
-        if m < 1 or channels % m:
+        if not is_count(m) or channels % m:
             raise ValueError(
                 f"expected m of at least 1 and a D for m times a sample's channels, got m = {m} and a D for "
                 f"{channels}; build D with m times as many"
@@ -129,7 +130,7 @@ class Packed(Discriminator):
 
     def pack(self, x: Tensor) -> Tensor:
         """Join m consecutive samples along axis 1: x (N, C, ...) to (N / m, m C, ...)."""
-        check_input(self.D, x, self.sample_shape, "images" if x.ndim == 4 else "x")
+        check_input(self.D, x, self.sample_shape, "images" if len(self.sample_shape) == 3 else "x")
         if len(x) % self.m:
             raise ValueError(f"expected a batch that {self.m} samples a pack divide, got {len(x)} samples")
         packs: Tensor = x.unflatten(0, (-1, self.m)).flatten(1, 2)
@@ -166,8 +167,8 @@ def spectral_norm_(net: Net, *, iterations: int = 15, generator: torch.Generator
     Raises ValueError for iterations below 1, a net without such layers, and one that has the norm already.
     """
     layers = [module for module in net.modules() if isinstance(module, NORMALIZED)]
-    if iterations < 1:
-        raise ValueError(f"expected at least 1 power iteration, got {iterations}")
+    if not is_count(iterations):
+        raise ValueError(f"expected at least 1 power iteration, got {iterations!r}; 15 is usual")
     if not layers:
         raise ValueError(
             f"expected a net with linear, convolutional or embedding layers, got {type(net).__name__}"

@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gancourse.checks import is_count
 from gancourse.models.base import Discriminator, as_lengths, check_input
 
 Activation = Callable[[], nn.Module]
@@ -36,10 +37,12 @@ def he_init_(net: nn.Module, *, generator: torch.Generator | None = None) -> Non
 
 def _widths(width: int | Sequence[int], depth: int | None) -> tuple[int, ...]:
     """Return the widths of the hidden layers, from one width and a depth or from the widths themselves."""
-    if isinstance(width, int):
+    if not isinstance(width, Sequence):
         depth = 3 if depth is None else depth
-        if depth < 0:
-            raise ValueError(f"expected a depth of at least 0 hidden layers, got {depth}")
+        if not is_count(depth, 0):
+            raise ValueError(
+                f"expected a depth of at least 0 hidden layers, got {depth!r}; give a whole number"
+            )
         return as_lengths("width", width) * depth
     if depth not in (None, len(width)):
         raise ValueError(f"expected depth {len(width)}, the number of widths in {width}, got {depth}")
@@ -181,4 +184,5 @@ class LinearDiscriminator(Discriminator):
 
     def head(self, features: Tensor) -> Tensor:
         """Map features (N, 1) to logits (N,)."""
+        check_input(self, features, (1,), "features")
         return (self.weight * features + self.bias).flatten()

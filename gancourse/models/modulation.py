@@ -40,6 +40,8 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool = 
     other shapes.
     """
     check_shape("weight", weight, "O", "C", "K", "K")
+    if weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
+        raise ValueError(f"expected a square weight (O, C, K, K) of odd K, got {tuple(weight.shape)}")
     check_shape("x", x, "N", weight.shape[1], "H", "W", like=weight)
     check_shape("style", style, *x.shape[:2], like=x)
     out = F.conv2d(x * style[:, :, None, None], weight, padding=weight.shape[2] // 2)

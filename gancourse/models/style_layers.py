@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gancourse.checks import check_tensor, is_count, is_float
 from gancourse.models.base import as_lengths, check_input
 
 SLOPE = 0.2  # of every LeakyReLU in the three papers
@@ -23,19 +24,22 @@ def check_shape(name: str, value: Tensor, *expected: int | str, like: Tensor | N
     """Refuse a tensor of another shape, a letter standing for any length but 0, or one not of floats.
 
     With `like` also one of another dtype, unless autocast converts it, or on another device. Raises
-    ValueError.
+    ValueError, and TypeError for what is no tensor.
     """
+    check_tensor(name, value)
     shape, got = ", ".join(map(str, expected)), f"{tuple(value.shape)} of {value.dtype}"
     fits = value.ndim == len(expected) and all(
         length == wanted if isinstance(wanted, int) else length > 0
         for length, wanted in zip(value.shape, expected, strict=True)
     )
-    if not fits or not value.is_floating_point():
+    if not fits or not is_float(value):
         raise ValueError(f"expected {name} ({shape}) of floats, got {got}")
     if like is None:
         return
-    converted = torch.is_autocast_enabled(like.device.type) and torch.float64 not in (value.dtype, like.dtype)
-    if value.device != like.device or (value.dtype != like.dtype and not converted):
+    other = value.dtype != like.dtype
+    if other and value.device == like.device and torch.float64 not in (value.dtype, like.dtype):
+        other = not torch.is_autocast_enabled(like.device.type)
+    if value.device != like.device or other:
         wanted = f"{like.dtype} on {like.device}"
         raise ValueError(
             f"expected {name} of {wanted}, got {got} on {value.device}; convert it with .to(...)"
@@ -50,7 +54,8 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (N, C, ...) to the same shape."""
-        if x.ndim < 2 or x.numel() == 0 or not x.is_floating_point():
+        check_tensor("x", x)
+        if x.ndim < 2 or x.numel() == 0 or not is_float(x):
             raise ValueError(f"expected x (N, C, ...) of floats, got {tuple(x.shape)} of {x.dtype}")
         return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
@@ -109,8 +114,8 @@ class EqualizedConv2d(nn.Module):
     ) -> None:
         super().__init__()
         as_lengths("channels in and out", (c_in, c_out))
-        if kernel % 2 == 0:
-            raise ValueError(f"expected an odd kernel, which keeps height and width, got {kernel}")
+        if not is_count(kernel) or kernel % 2 == 0:
+            raise ValueError(f"expected an odd kernel, which keeps height and width, got {kernel!r}")
         self.scale = gain / math.sqrt(c_in * kernel**2)
         self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel, generator=generator))
         self.bias = nn.Parameter(torch.zeros(c_out))
@@ -148,6 +153,7 @@ class MappingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         as_lengths("depth", depth)
+        as_lengths("latent_dim and style_dim", (latent_dim, style_dim))
         self.latent_dim, self.decay = latent_dim, decay
         layers: list[nn.Module] = [PixelNorm()]
         for c_in in [latent_dim] + (depth - 1) * [style_dim]:
@@ -167,6 +173,7 @@ class MappingNetwork(nn.Module):
     @torch.no_grad()
     def update_mean(self, w: Tensor) -> None:
         """Move `w_mean` by 1 - decay of the way to the mean of w (N, W), in place."""
+        check_shape("w", w, "N", len(self.w_mean))
         self.w_mean.lerp_(w.mean(0).to(self.w_mean.dtype), 1 - self.decay)
 
 
@@ -195,6 +202,7 @@ class AdaIN(nn.Module):
 
     def __init__(self, style_dim: int, channels: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        as_lengths("style_dim and channels", (style_dim, channels))
         self.affine = EqualizedLinear(style_dim, 2 * channels, gain=1.0, generator=generator)
         with torch.no_grad():
             self.affine.bias[:channels] = 1.0
@@ -214,13 +222,14 @@ class NoiseInjection(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.strength = nn.Parameter(torch.zeros(channels))
+        self.strength = nn.Parameter(torch.zeros(as_lengths("channels", channels)))
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Map x (N, C, H, W) and noise (N or 1, 1, H, W) to (N, C, H, W)."""
         check_shape("x", x, "N", len(self.strength), "H", "W")
         if noise is None:
             return x
+        check_tensor("noise", noise)
         check_shape("noise", noise, 1 if noise.shape[:1] == (1,) else len(x), 1, *x.shape[2:], like=x)
         return x + self.strength[:, None, None] * noise
 

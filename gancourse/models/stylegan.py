@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gancourse.checks import check_tensor, is_count
 from gancourse.models.base import check_input
 from gancourse.models.growing import Growing, growing_widths
 from gancourse.models.modulation import DemodulatedLayer, ModulatedConv2d
@@ -40,7 +41,7 @@ def mix_styles(w: Tensor, w2: Tensor, cutoff: int, n_layers: int) -> Tensor:
 
 
 def _check_cutoff(cutoff: int, n_layers: int) -> None:
-    if not 0 <= cutoff <= n_layers:
+    if not is_count(cutoff, 0) or cutoff > n_layers:
         raise ValueError(f"expected a cutoff in 0..{n_layers}, the number of layers, got {cutoff}")
 
 
@@ -203,13 +204,19 @@ class StyleGenerator(Growing):
         return image.tanh()
 
     def _styles(self, w: Tensor) -> Tensor:
+        check_tensor("w", w)
         if w.ndim == 2:
             w = w[:, None].expand(-1, self.n_layers, -1)
         check_input(self, w, (self.n_layers, self.style_dim), "w")
         return w
 
     def draw_noise(self, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
-        """Return noise (n, 1, H, W) from N(0, 1) for each active layer; `generator` None is torch's own."""
+        """Return noise (n, 1, H, W) from N(0, 1) for each active layer; `generator` None is torch's own.
+
+        Raises ValueError for n below 1.
+        """
+        if not is_count(n):
+            raise ValueError(f"expected noise for at least 1 sample, an integer, got {n!r}")
         like = self.mapping.w_mean
         device = like.device if generator is None else generator.device
         sides = [4 * 2 ** (i // 2) for i in range(self.active_layers)]

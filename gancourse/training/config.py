@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gancourse.sampling import generate
+from gancourse.checks import check_seed, is_count
+from gancourse.sampling import generate, latent_dim
 from gancourse.training.checkpoint import under_prefix
 from gancourse.training.schedules import Schedule, check_rate
 
@@ -51,15 +52,20 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "d_steps", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+            if not is_count(getattr(self, name)):
+                raise ValueError(
+                    f"expected {name} of at least 1, got {getattr(self, name)!r}; give a whole number"
+                )
+        check_seed(self.seed)
         for name in (
             "lr_g", "lr_d", "ema_half_life", "penalty_weight", "instance_noise", "clip", "unroll", "unroll_lr"
         ):  # fmt: skip
             check_rate(name, getattr(self, name))
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"expected betas from 0 to below 1, got {self.betas}")
-        if any(not 1 <= step <= self.steps for step in self.snapshots):
+        if not is_count(self.unroll, 0):
+            raise ValueError(f"expected unroll of at least 0 steps, an integer, got {self.unroll!r}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"expected two betas from 0 to below 1, got {self.betas}")
+        if any(not is_count(step) or step > self.steps for step in self.snapshots):
             raise ValueError(f"expected snapshots from 1 to {self.steps} (steps), got {self.snapshots}")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f'expected precision "float32" or "bfloat16", got {self.precision!r}')
@@ -95,7 +101,10 @@ class Run:
     def at(self, step: int) -> Nets:
         """Return copies of the nets as they were after `step`, one of the config's snapshots."""
         if step not in self.snapshots:
-            raise ValueError(f"no snapshot at step {step}; the run kept {sorted(self.snapshots)}")
+            raise ValueError(
+                f"expected the step of a snapshot, got {step!r}: no snapshot at step {step}; the run kept "
+                f"{sorted(self.snapshots)}"
+            )
         tensors = self.snapshots[step]
         nets = Nets(copy.deepcopy(self.G), copy.deepcopy(self.D), copy.deepcopy(self.ema))
         for name, net in nets._asdict().items():
@@ -109,9 +118,11 @@ class Run:
         Their z belong to the seed of the run alone, so that one position shows one z at every step; y (n,)
         are the labels of a conditional G.
         """
+        if not is_count(n):
+            raise ValueError(f"expected at least 1 image to watch, got {n!r}; 64 are usual")
         nets = self.at(step)
         noise = torch.Generator().manual_seed(self.seed + 3)
-        z = torch.randn(n, int(self.G.latent_dim), generator=noise)  # type: ignore[arg-type]
+        z = torch.randn(n, latent_dim(self.G), generator=noise)
         return generate(nets.ema or nets.G, z, y)
 
 

@@ -22,6 +22,7 @@ from gancourse.training import checkpoint
 from gancourse.training.checkpoint import CheckpointError
 from gancourse.training.config import HISTORY, Run, TrainConfig
 from gancourse.training.identity import check_same_run
+from gancourse.training.players import check_kinds
 from gancourse.training.steps import Penalty
 from gancourse.training.trainer import BeforeStep, Trainer, TrainingDiverged
 
@@ -51,8 +52,9 @@ def fit(
     what there is; a second one does not wait. Raises TrainingDiverged when a loss or a weight is not finite;
     the last checkpoint stays. Without a `checkpoint_dir` nothing is written. torch's global RNG is seeded by
     the config's seed inside, and is outside as it was before. Raises ValueError where nets, data and config
-    do not fit each other.
+    do not fit each other, TypeError where one of them is of another kind.
     """
+    check_kinds(G, D, loss, config)
     trainer = Trainer(G, D, data, loss, penalty, config, g_penalty, before_step)
     directory = None if checkpoint_dir is None else Path(checkpoint_dir)
     gpus = [trainer.device] if trainer.device.type == "cuda" else []

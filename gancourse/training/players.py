@@ -7,10 +7,13 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from gancourse.checks import check_takes, check_tensor
 from gancourse.data.loaders import DeviceLoader, MixtureLoader
 from gancourse.distributed import local_part, world_size
+from gancourse.losses import GANLoss
 from gancourse.regularizers import add_instance_noise
-from gancourse.sampling import evaluating
+from gancourse.sampling import evaluating, latent_dim
+from gancourse.training.config import TrainConfig
 from gancourse.training.convolution import fast_convolutions
 
 
@@ -44,6 +47,19 @@ class Noisy(nn.Module):
         return logits
 
 
+def check_kinds(G: object, D: object, loss: object, config: object) -> None:
+    """Raise TypeError unless G and D are modules with parameters, loss a GANLoss, config a TrainConfig."""
+    for name, net in (("G", G), ("D", D)):
+        if not isinstance(net, nn.Module) or next(net.parameters(), None) is None:
+            raise TypeError(f"expected a module with parameters to train as {name}, got {type(net).__name__}")
+    if not isinstance(loss, GANLoss):
+        raise TypeError(
+            f"expected a GANLoss such as gancourse.losses.NON_SATURATING, got {type(loss).__name__}"
+        )
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"expected a TrainConfig, got {type(config).__name__}; call TrainConfig(steps=...)")
+
+
 def copy_extra_state(source: nn.Module, target: nn.Module) -> None:
     """Give a copy of a net the state that is neither parameter nor buffer, such as a stage of growing."""
     for ours, theirs in zip(source.modules(), target.modules(), strict=True):
@@ -69,13 +85,17 @@ def check_players(
             f"raise batch_size above {world_size()}, or build the nets without BatchNorm"
         )
     labels = (y,) if conditional and y is not None else ()
-    z = real.new_zeros(len(real), int(G.latent_dim))  # type: ignore[arg-type]
+    z = real.new_zeros(len(real), latent_dim(G))
+    check_takes(G, z, *labels)
+    check_takes(D, real, *labels)
     with evaluating(G), evaluating(D):
         fake = G(z, *labels)
+        check_tensor("what G makes", fake)
         if fake.shape != real.shape:
             made, data = (tuple(t.shape[1:]) for t in (fake, real))
-            raise ValueError(f"expected samples of one shape, but G makes {made} and the data are {data}")
+            raise ValueError(f"expected samples of one shape, got: G makes {made} and the data are {data}")
         logits = D(real, *labels)
+        check_tensor("D's logits", logits)
     if logits.ndim != 1:
         raise ValueError(f"expected D to return logits (N,), got {tuple(logits.shape)}; end it in .flatten()")
 
