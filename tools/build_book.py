@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import playground_script
+
 ROOT = Path(__file__).resolve().parent.parent
 WARNING = re.compile(r"(?:WARNING|ERROR|CRITICAL)(?::|\b)")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -33,6 +35,7 @@ def build(root: Path = ROOT) -> Path:
     """
     if not (root / "book" / "static" / "mathjax").is_dir():
         raise BuildError("MathJax is not there yet: run `make book` (or python3 tools/setup.py book) first")
+    playground_script.write(root)
     shutil.rmtree(
         root / "_build" / "html", ignore_errors=True
     )  # what is left over would hide what is missing
