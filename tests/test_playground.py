@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,10 +123,12 @@ def test_alternating_is_stepping_both() -> None:
     assert both == alternating
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "7", None])
+def test_what_is_no_seed_is_refused(seed: Any) -> None:
     for make in (game.start, LatentPlayground):
-        with pytest.raises(ValueError, match=re.escape("expected a seed from 0 to 2^32 - 1")):
+        with pytest.raises(
+            ValueError, match=re.escape("expected a seed from 0 to 2^32 - 1, an integer, got")
+        ):
             make(seed)
 
 
@@ -169,6 +174,25 @@ def test_without_anywidget_the_error_says_what_to_install(monkeypatch: pytest.Mo
         _ = gancourse.widgets.LatentPlayground
     with pytest.raises(AttributeError, match="no attribute 'Playground'"):
         _ = gancourse.widgets.Playground
+
+
+def test_the_game_needs_neither_torch_nor_anywidget() -> None:
+    heavy = "{'torch', 'numpy', 'anywidget', 'traitlets', 'gancourse.widgets'} & set(sys.modules)"
+    lines = (
+        "import sys, gancourse",
+        f"assert not {heavy}, {heavy}",
+        "import gancourse.widgets.game",
+        f"assert {heavy} == {{'gancourse.widgets'}}, {heavy}",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_carries_the_module_and_the_picture() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["gancourse"]
+    carried = {path for pattern in patterns for path in (ROOT / "gancourse").glob(pattern)}
+    assert carried >= {playground_script.MODULE, playground_script.PICTURE}
 
 
 # ------------------------------------------------------------------ the script
@@ -353,6 +377,18 @@ def test_the_stored_picture_is_what_the_module_draws(page: Page) -> None:
     picture = playground_script.PICTURE.read_text(encoding="utf-8")
     message = "run .venv/bin/python tools/playground_script.py --picture"
     assert playground_script.drawn_by(page) == picture, message
+
+
+@browser_test
+@pytest.mark.parametrize("b", [0.0, 1.8, -1.7, 40.0, -40.0])
+def test_samples_beyond_the_picture_are_counted(page: Page, b: float) -> None:
+    drawn = playground_script.evaluated(page, f"drawGame({{...start(), b: {b}}}, 1, false, 460)")
+    there = replace(game.start(), b=b).generated
+    left, right = sum(x < -2.5 for x in there), sum(x > 2.5 for x in there)
+    notes = [f"\u25c2 {left} beyond"] * (left > 0) + [f"{right} beyond \u25b8"] * (right > 0)
+    assert re.findall("[^>]*beyond[^<]*", drawn) == notes
+    # What leads to them ends at the edge of the picture.
+    assert all(0 <= float(x) <= 460 for x in re.findall(r"[ML](-?[\d.]+) ", drawn))
 
 
 def button(page: Page, name: str) -> Locator:

@@ -6,6 +6,7 @@ G(z) = w z + b and D(x) = sigmoid(a x + c), on data at -1 and +1, each as likely
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 BATCH, RATE_D, RATE_G, SEED = 16, 0.12, 0.08, 2014
 _WORD = 0xFFFFFFFF
@@ -53,10 +54,13 @@ class Game:
 
 
 def start(seed: int = SEED) -> Game:
-    """Return the game before any step, with its first batch. Raises ValueError unless 0 <= seed < 2^32."""
-    if not 0 <= seed <= _WORD:
-        raise ValueError(f"expected a seed from 0 to 2^32 - 1, got {seed}")
-    return _deal(Game(draws=seed))
+    """Return the game before any step, with its first batch of 16 real samples and 16 z.
+
+    Raises ValueError unless the seed is an integer from 0 to 2^32 - 1.
+    """
+    if not _is_seed(seed):
+        raise ValueError(f"expected a seed from 0 to 2^32 - 1, an integer, got {seed!r}")
+    return _deal(Game(draws=int(seed)))
 
 
 def step_d(game: Game) -> Game:
@@ -89,6 +93,10 @@ def losses(game: Game) -> Losses:
     judged_fake = _mean([_softplus(t) for t in fake])
     d = _mean([_softplus(-t) for t in real]) + judged_fake
     return Losses(d, _mean([_softplus(-t) for t in fake]), -judged_fake)
+
+
+def _is_seed(value: object) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) <= _WORD
 
 
 def _deal(game: Game) -> Game:

@@ -124,9 +124,11 @@ const pixel = (value) => value.toFixed(1);
 const inside = (x) => Math.abs(x) <= EDGE;
 const number = (value) => (Math.abs(value) < 0.005 ? 0 : value).toFixed(2).replace("-", "\u2212");
 
+// The sheet's color around the letters keeps them legible where a line crosses them.
 const text = (x, y, words, { anchor = "start", color = "ink", size = 13, bold = false } = {}) =>
   `<text x="${pixel(x)}" y="${pixel(y)}" text-anchor="${anchor}" font-size="${size}" ` +
-  `${bold ? 'font-weight="600" ' : ""}style="${ink(color)}">${words}</text>`;
+  `${bold ? 'font-weight="600" ' : ""}paint-order="stroke" stroke-width="4" stroke-linejoin="round" ` +
+  `style="${ink(color)};${ink("sheet", "stroke")}">${words}</text>`;
 const line = (x1, y1, x2, y2, color, extra = "") =>
   `<path d="M${pixel(x1)} ${pixel(y1)}L${pixel(x2)} ${pixel(y2)}" fill="none" style="${ink(color, "stroke")}" ${extra}/>`;
 const curve = (points, color, extra) =>
@@ -158,14 +160,14 @@ function hill(density, across, base, color) {
 }
 
 function axes(across, up) {
-  const parts = [-2, -1, 0, 1, 2].map((x) =>
-    text(across(x), PLOT.bottom + 16, number(x).replace(".00", ""), { anchor: "middle", color: "soft", size: 12 }),
-  );
+  const parts = [];
   for (const [value, words] of [[0, "0"], [0.5, "\u00bd"], [1, "1"]]) {
     parts.push(line(across(-EDGE), up(value), across(EDGE), up(value), "line", value === 0.5 ? 'stroke-dasharray="2 4"' : ""));
     parts.push(text(LEFT - 8, up(value) + 4, words, { anchor: "end", color: "soft", size: 12 }));
   }
   for (const x of [-1, 1]) parts.push(line(across(x), PLOT.top, across(x), PLOT.real, "line", 'stroke-dasharray="2 4"'));
+  for (const x of [-2, -1, 0, 1, 2])
+    parts.push(text(across(x), PLOT.bottom + 16, number(x).replace(".00", ""), { anchor: "middle", color: "soft", size: 12 }));
   parts.push(text(across(EDGE), PLOT.bottom + 16, "x", { anchor: "middle", color: "soft", size: 12 }));
   return parts;
 }
@@ -181,13 +183,30 @@ function piles(game, across) {
   });
 }
 
+// From z up to the sample x, or towards it as far as the picture goes.
+function thread(z, x, across, foot, color, extra) {
+  const part = inside(x) ? 1 : (Math.sign(x) * EDGE - z) / (x - z);
+  const head = foot + part * (PLOT.fake - foot);
+  return line(across(z), foot, across(z + part * (x - z)), head, color, extra);
+}
+
+// How many generated samples lie beyond each side of the picture.
+function beyond(game, across) {
+  const fake = game.z.map((z) => G(game, z));
+  const [left, right] = [fake.filter((x) => x < -EDGE).length, fake.filter((x) => x > EDGE).length];
+  const note = (x, words, anchor) => text(across(x), PLOT.fake - 26, words, { anchor, color: "fake", size: 12 });
+  return [
+    ...(left ? [note(-EDGE, `\u25c2 ${left} beyond`, "start")] : []),
+    ...(right ? [note(EDGE, `${right} beyond \u25b8`, "end")] : []),
+  ];
+}
+
 function threads(game, across) {
   const parts = [];
   for (const z of game.z) {
     const x = G(game, z);
     if (inside(z)) parts.push(dot(across(z), PLOT.latent, 2.4, `style="${ink("soft")}"`));
-    if (inside(z) && inside(x))
-      parts.push(line(across(z), PLOT.latent, across(x), PLOT.fake, "fake", 'stroke-width="1" opacity=".35"'));
+    if (inside(z)) parts.push(thread(z, x, across, PLOT.latent, "fake", 'stroke-width="1" opacity=".35"'));
     if (inside(x))
       parts.push(diamond(across(x), PLOT.fake, 4.5, `stroke-width=".8" style="${ink("fake")};${ink("sheet", "stroke")}"`));
   }
@@ -197,13 +216,14 @@ function threads(game, across) {
 // The slider's z: up to where G sends it, on to what D says of it, and where G's loss pushes it.
 function probe(game, z, minimax, across, up) {
   const x = G(game, z);
-  if (!inside(x)) return [];
+  const lead = thread(z, x, across, PLOT.height, "fake", 'stroke-width="2.2"');
+  if (!inside(x)) return [lead];
   const [at, says, force] = [across(x), up(D(game, x)), push(game, x, minimax)];
   const reach = Math.max(-1, Math.min(1, 2 * force));
   const tip = Math.max(across(-EDGE), Math.min(across(EDGE), across(x + reach)));
   const turn = Math.sign(force) * 7;
   const parts = [
-    line(across(z), PLOT.height, at, PLOT.fake, "fake", 'stroke-width="2.2"'),
+    lead,
     line(at, PLOT.fake, at, says, "fake", 'stroke-width="1.3" stroke-dasharray="3 3"'),
     dot(at, says, 5.5, `stroke-width="2" style="${ink("judge")};${ink("sheet", "stroke")}"`),
   ];
@@ -221,7 +241,8 @@ const legendFrom = (width) => (width < 400 ? 6 : LEFT);
 
 function legend(width) {
   const from = legendFrom(width);
-  const end = width < 480 ? "D*(x), the best D" : "D*(x), the best D against this G";
+  const best = width < 480 ? "D*(x), the best D" : "D*(x), the best D against this G";
+  const end = width < 260 ? "D*(x), best" : best;
   return [
     line(from, 16, from + 24, 16, "judge", 'stroke-width="3"'),
     text(from + 30, 20, "D(x)", { color: "judge", bold: true }),
@@ -255,6 +276,7 @@ export function drawGame(game, z, minimax, width) {
     curve(graph((x) => bestD(game, x)), "judge", 'stroke-width="1.8" stroke-dasharray="6 4"'),
     curve(graph((x) => D(game, x)), "judge", 'stroke-width="3"'),
     ...threads(game, across),
+    ...beyond(game, across),
     ...probe(game, z, minimax, across, up),
     text(6, PLOT.real - 4, "real", { color: "real", bold: true }),
     text(6, PLOT.fake + 4, "G(z)", { color: "fake", bold: true }),
@@ -278,7 +300,8 @@ export function drawLosses(game, minimax, width) {
   const path = (values) => thinned(values).map(([i, value]) => [across(i), up(value)]);
   const last = d.length - 1;
   const from = legendFrom(width);
-  const [swatch, size, second] = width < 400 ? [16, 12, from + 116] : [24, 13, from + 140];
+  const small = width < 260 ? [10, 11, from + 104] : [16, 12, from + 116];
+  const [swatch, size, second] = width < 400 ? small : [24, 13, from + 140];
   const label =
     `Losses over ${last} steps. D's summed loss is ${number(d[last])}, log 4 is ${number(LOG4)}; G's loss is ${number(g[last])}.`;
   const tick = (value) => text(LEFT - 8, up(value) + 4, number(value).replace(".00", ""), { anchor: "end", color: "soft", size: 12 });
@@ -312,10 +335,10 @@ const STYLE = `
 .game.dark { --game-ink: #e6e9ee; --game-soft: #a9b3bf; --game-line: #3b444f; --game-sheet: #171c23; --game-real: #79c0ff;
   --game-fake: #ffa657; --game-judge: #cbaaff; --game-button: #252c36; --game-border: #7b8794; color-scheme: dark; }
 .formulas { display: flex; flex-wrap: wrap; font-size: 16px; font-variant-numeric: tabular-nums; font-weight: 600;
-  gap: 2px 26px; margin: 0 0 6px; }
+  gap: 2px 26px; margin: 6px 0; }
 .g { color: var(--game-fake); } .d { color: var(--game-judge); }
 svg { display: block; }
-.slide { display: block; font-variant-numeric: tabular-nums; margin-top: 2px; }
+.slide { font-variant-numeric: tabular-nums; margin-top: 2px; }
 input[type=range] { -webkit-appearance: none; appearance: none; background: transparent; box-sizing: border-box; cursor: pointer;
   display: block; height: 32px; margin: 0 ${RIGHT - 13}px 0 ${LEFT - 13}px; padding: 0; touch-action: pan-y;
   width: calc(100% - ${LEFT + RIGHT - 26}px); }
@@ -338,12 +361,12 @@ fieldset { border: 0; display: flex; flex-wrap: wrap; gap: 0 18px; margin: 0 0 6
 legend { float: left; margin-right: 14px; padding: 8px 0 0; }
 fieldset label { align-items: center; cursor: pointer; display: inline-flex; gap: 7px; min-height: 38px; }
 input[type=radio] { accent-color: var(--game-fake); height: 18px; margin: 0; width: 18px; }
-p { margin: 4px 0 0; } .count { font-variant-numeric: tabular-nums; font-weight: 600; }
+p { margin: 4px 0 0; } sub { line-height: 0; } .count { font-variant-numeric: tabular-nums; font-weight: 600; }
 .caption { color: var(--game-soft); font-size: 13.5px; }
 .said { clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute; white-space: nowrap; width: 1px; }
 @container (max-width: 460px) {
   .game { padding: 10px 8px; }
-  .formulas { font-size: 15px; }
+  .formulas { font-size: 13px; }
   .controls { gap: 6px; }
   .controls button { flex: 1 1 27%; font-size: 14px; padding: 6px 2px; white-space: nowrap; }
   legend { margin: 0; padding: 0; width: 100%; }
@@ -352,10 +375,11 @@ p { margin: 4px 0 0; } .count { font-variant-numeric: tabular-nums; font-weight:
 `;
 
 const BODY = `
+<p>D learns to say 1 to real samples and 0 to generated ones. G learns to make samples that D says 1 to.</p>
 <p class="formulas"><span class="g"></span><span class="d"></span></p>
 <div class="plot"></div>
 <input type="range" id="z" min="${-EDGE}" max="${EDGE}" step="0.05" value="1">
-<label class="slide" for="z">Slide <span class="g">z</span>: <span class="told"></span></label>
+<p class="slide"><label for="z">Slide <span class="g">z</span>:</label> <span class="told"></span></p>
 <div class="controls">
 <button type="button" class="d" data-do="d">Step D</button>
 <button type="button" class="g" data-do="g">Step G</button>
@@ -369,9 +393,9 @@ const BODY = `
 <div class="loss"></div>
 <p class="count"></p>
 <p class="caption">Each step learns from the ${BATCH} real and ${BATCH} generated samples that are shown, then new ones are drawn. The
-arrow is where G's loss pushes the sample made from your z. D* needs densities (the shaded hills): it takes
+arrow is where G's loss pushes the sample made from your z. A D that always says \u00bd loses log 4 \u2248 1.39. D* needs densities (the shaded hills): it takes
 p<sub>data</sub> to be two Gaussians of standard deviation ${MODE_STD} at \u00b11, where the real samples sit exactly, and
-p<sub>g</sub> = N(b, w\u00b2).</p>
+p<sub>g</sub>\u00a0=\u00a0N(b,\u00a0w\u00b2).</p>
 <div class="said" role="status" aria-live="polite"></div>
 `;
 
@@ -428,10 +452,11 @@ export function render({ model, el }) {
 
   function show() {
     const x = G(game, slider());
-    find(".formulas .g").textContent = `G(z) = ${number(game.w)} z ${signed(game.b)}`;
-    find(".formulas .d").textContent = `D(x) = \u03c3(${number(game.a)} x ${signed(game.c)})`;
-    find(".told").textContent = `z = ${number(slider())} \u2192 G(z) = ${number(x)} \u2192 D(G(z)) = ${number(D(game, x))}`;
-    find("#z").setAttribute("aria-valuetext", find(".told").textContent);
+    find(".formulas .g").textContent = `G(z) = w\u2009z + b = ${number(game.w)}\u2009z ${signed(game.b)}`;
+    find(".formulas .d").textContent = `D(x) = \u03c3(a\u2009x + c) = \u03c3(${number(game.a)}\u2009x ${signed(game.c)})`;
+    const told = [`z = ${number(slider())}`, `G(z) = ${number(x)}`, `D(G(z)) = ${number(D(game, x))}`];
+    find(".told").textContent = told.map((words) => words.replaceAll(" ", "\u00a0")).join(" \u2192\u00a0"); // breaks here alone
+    find("#z").setAttribute("aria-valuetext", told.join(", "));
     find(".plot").innerHTML = drawGame(game, slider(), minimax(), width);
     find(".loss").innerHTML = drawLosses(game, minimax(), width);
     find(".count").textContent = counted(game);
