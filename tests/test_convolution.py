@@ -57,3 +57,30 @@ def test_no_second_derivative_goes_wrong_in_silence():
         ]
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.square().sum().backward()
+
+
+@pytest.mark.parametrize(("function", "shape", "weight", "bias"), CASES)
+def test_memory_that_is_used_again_changes_no_earlier_result(function, shape, weight, bias):
+    x, w, b = tensors(shape, weight, bias, True)
+    with fast_convolutions():
+        first = function(x, w, b, 2, 1)
+        kept = first.detach().clone()
+        second = function(-x, w, b, 2, 1)  # of the same shape, so in the same memory
+    assert torch.equal(first, kept)
+    assert not torch.equal(first, second)
+    # Both backward passes fill it again. The gradients of f(x) + f(-x) vanish, f being linear.
+    for gradient in torch.autograd.grad((first + second).float().sum(), (x, w)):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+def test_a_gradient_comes_in_the_layout_of_its_images():
+    x = torch.randn(2, 64, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    seen = []
+    with fast_convolutions():
+        inner = x.sin()
+        inner.register_hook(seen.append)
+        F.leaky_relu(inner, 0.2).flatten(1).square().sum().backward()
+    (grad,) = seen
+    assert grad.is_contiguous(memory_format=torch.channels_last)
+    plain = torch.autograd.grad(F.leaky_relu(x.sin(), 0.2).flatten(1).square().sum(), x)[0]
+    assert torch.equal(x.grad, plain)

@@ -334,7 +334,7 @@ def test_a_stale_table_is_told(tmp_path: Path) -> None:
 
 
 def test_a_broken_copy_is_not_taken_for_a_caught_bug(pool: Begin) -> None:
-    broken = Bug(1, "a name that is not there", "penalties.py", EPS, "eps = unifrom(1)", "")
+    broken = Bug(1, "a name that is not there", "penalties.py", EPS, "eps = undefined(1)", "")
     outcome = pool(broken, "test_penalties.py::test_shares_are_uniform").result()
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert outcome.reason.startswith(BROKEN)

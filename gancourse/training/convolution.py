@@ -8,6 +8,7 @@ block, so that the networks themselves stay as the book shows them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,25 @@ KERNEL, STRIDE, PADDING = 4, 2, 1
 _TAPS = KERNEL * KERNEL
 
 
+class _Scratch(threading.local):
+    """Memory for windows, which live for one product only: asking for it anew costs more than filling it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Any, ...], Tensor] = {}
+
+    def like(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Return a tensor of x's dtype whose values are those of its last use; the next use overwrites it."""
+        key = (x.dtype, *shape)
+        if key not in self.kept:
+            if len(self.kept) >= 8:  # a net of other sizes has taken over
+                self.kept.clear()
+            self.kept[key] = x.new_empty(shape)
+        return self.kept[key]
+
+
+_SCRATCH = _Scratch()
+
+
 def _windows(images: Tensor) -> Tensor:
     """Map images (B, 2H, 2W, C) to their padded 4x4 windows at stride 2, (B H W, 16 C)."""
     batch, height, width, channels = images.shape
@@ -28,13 +48,15 @@ def _windows(images: Tensor) -> Tensor:
     row, pixel = (width + 2 * PADDING) * channels, channels
     size = (batch, height // STRIDE, width // STRIDE, KERNEL, KERNEL, channels)
     strides = (padded.stride(0), STRIDE * row, STRIDE * pixel, row, pixel, 1)
-    return padded.as_strided(size, strides).reshape(-1, _TAPS * channels)
+    windows = _SCRATCH.like(images, (size[0] * size[1] * size[2], _TAPS * channels))
+    windows.view(size).copy_(padded.as_strided(size, strides))
+    return windows
 
 
 def _overlap_add(windows: Tensor, batch: int, height: int, width: int) -> Tensor:
     """Add windows (B H W, 16 C) where they overlap: the transpose of `_windows`, (B, 2H, 2W, C)."""
     windows = windows.view(batch, height, width, KERNEL, -1)
-    rows = windows.new_empty(batch, height, 2, width, windows.shape[-1])  # (B, H, 2, W, 4 C)
+    rows = _SCRATCH.like(windows, (batch, height, 2, width, windows.shape[-1]))  # the last one is 4 C
     _meet(rows[:, :, 0], rows[:, :, 1], *windows.unbind(3))
     taps = rows.view(batch, 2 * height, width, KERNEL, -1).transpose(1, 2)  # (B, W, 2H, 4, C)
     out = windows.new_empty(batch, 2 * height, width, 2, taps.shape[-1])
@@ -61,7 +83,9 @@ def _down(images: Tensor, matrix: Tensor) -> Tensor:
 
 def _up(images: Tensor, matrix: Tensor) -> Tensor:
     """Convolve images (B, H, W, O) transposed, with a matrix (O, 16 C): (B, 2H, 2W, C)."""
-    return _overlap_add(images.reshape(-1, images.shape[3]) @ matrix, *images.shape[:3])
+    pixels = images.reshape(-1, images.shape[3])
+    windows = torch.mm(pixels, matrix, out=_SCRATCH.like(images, (len(pixels), matrix.shape[1])))
+    return _overlap_add(windows, *images.shape[:3])
 
 
 def _correlate(small: Tensor, large: Tensor) -> Tensor:
@@ -120,6 +144,14 @@ def has_matrix_units(device: torch.device) -> bool:
     return device.type == "cpu" and bool(capabilities.get("amx_bf16", False))
 
 
+def _gradient_as_laid_out(out: Tensor) -> Tensor:
+    """Have the gradient of images (B, C, H, W) come channels last where they are: mixed layouts are slow."""
+    last = torch.channels_last
+    if out.requires_grad and out.ndim == 4 and out.is_contiguous(memory_format=last):
+        out.register_hook(lambda grad: grad.contiguous(memory_format=last))
+    return out
+
+
 def _plain(value: Any, expected: int) -> bool:
     return value in (expected, (expected, expected))
 
@@ -138,6 +170,8 @@ class fast_convolutions(TorchFunctionMode):  # noqa: N801 (used like a function,
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func is F.leaky_relu:
+            return _gradient_as_laid_out(func(*args, **kwargs))
         kernels = {torch.conv2d: _Conv, torch.conv_transpose2d: _ConvTranspose}
         if func not in kernels or not _fits(*args, **kwargs):
             return func(*args, **kwargs)
