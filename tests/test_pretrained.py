@@ -41,6 +41,7 @@ def test_a_generator_comes_ready_to_draw_from(name: str) -> None:
     assert torch.equal(sample(pretrained(name), 4, seed=0), images), "one caller's change reached the next"
 
 
+@pytest.mark.slow
 def test_the_dcgan_measures_what_its_card_says() -> None:
     try:
         digits = mnist("test", download=False)
