@@ -259,6 +259,13 @@ def test_a_run_tells_what_it_reused() -> None:
     assert run_text(RUN | {"steps_reused": 9_380}) == f"{told}, the first 9,380 steps reused."
 
 
+def test_the_stamp_folds_a_long_list_of_runs() -> None:
+    stamp = sound().metadata["gancourse"] | {"runs": [RUN | {"run": f"runs/{n}"} for n in range(7)]}
+    text = stamp_text(stamp)
+    assert "<details>\n<summary>7 training runs</summary>\n\n- `runs/0`" in text  # Markdown needs the empty line
+    assert text.count("\n- ") == 7 and text.endswith("\n\n</details>")
+
+
 def test_the_stamp_lists_its_runs() -> None:
     notebook = sound()
     write_stamp(notebook, notebook.metadata["gancourse"] | {"runs": [RUN]})

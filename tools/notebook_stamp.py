@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 STAMP_ID = "stamp"
+MANY_RUNS = 6
 PACKAGE_FILES = {".py", ".safetensors", ".json"}
 
 
@@ -64,9 +65,14 @@ def stamp_text(stamp: dict[str, Any]) -> str:
         f"{stamp['date'][:10]}, in {duration(stamp['wall_s'])}, with {versions}. "
         f"Code cells `{stamp['code_sha256'][:12]}`, package `{stamp['package_sha256'][:12]}`."
     ]
-    if stamp["runs"]:
-        lines += ["", *(f"- {run_text(run)}" for run in stamp["runs"])]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_runs_text([f"- {run_text(run)}" for run in stamp["runs"]])])
+
+
+def _runs_text(items: list[str]) -> list[str]:
+    """List the training runs, folded where there are more than a reader takes in."""
+    if len(items) <= MANY_RUNS:
+        return ["", *items] if items else []
+    return ["", "<details>", f"<summary>{len(items)} training runs</summary>", "", *items, "", "</details>"]
 
 
 def run_text(run: dict[str, Any]) -> str:
