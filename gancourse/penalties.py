@@ -13,13 +13,16 @@ inside.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gancourse.checks import check_tensor, is_float
 from gancourse.distributed import rand_local
+from gancourse.together import drawn, in_each_seed
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -27,10 +30,11 @@ Critic = Callable[[Tensor], Tensor]
 def uniform(n: int, *, generator: torch.Generator | None = None, device: torch.device) -> Tensor:
     """Return n numbers (n,) from U[0, 1) on `device`, one for each sample of this process's part of a batch.
 
-    `generator`, or the device's global one, may live on another device than the numbers.
+    `generator`, or the device's global one, may live on another device than the numbers. Where several seeds
+    are trained together, each seed's numbers are those that it draws alone.
     """
     source = device if generator is None else generator.device
-    return rand_local(n, generator=generator, device=source).to(device)
+    return drawn(lambda rng: rand_local(n, generator=rng, device=source), generator).to(device)
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -72,22 +76,48 @@ def check_per_sample(critic: Critic) -> None:
 def _gradients(critic: Critic, x: Tensor) -> Tensor:
     """Return the gradient of each logit at its own sample, (N, ...) as (N, F), differentiable once more."""
     check_per_sample(critic)
-    x = at_least_float32(x.detach()).requires_grad_()
+    x = at_least_float32(x.detach())
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-        logits = critic(x)
-        check_tensor("the critic's logits", logits)
-        if logits.shape != x.shape[:1]:
-            raise ValueError(
-                f"expected one logit a sample, ({len(x)},), got {tuple(logits.shape)}; flatten them, and "
-                "give a critic of packed samples the packs"
-            )
-        if not is_float(logits):
-            raise ValueError(f"expected floating logits, got {logits.dtype}")
-        if not logits.requires_grad:
-            raise ValueError("expected logits with a gradient, got detached ones; take no_grad out of D")
+        if in_each_seed():
+            return _gradients_of_func(critic, x).flatten(1)
+        x.requires_grad_()
         # The sum is over the batch: each sample's gradient comes from its own logit only.
-        (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True, materialize_grads=True)
+        logits = _logits(critic, x).sum()
+        (gradient,) = torch.autograd.grad(logits, x, create_graph=True, materialize_grads=True)
     return gradient.flatten(1)
+
+
+def _gradients_of_func(critic: Critic, x: Tensor) -> Tensor:
+    """Return the same, (N, ...), where autograd cannot be called: see `gancourse.together`."""
+    buffers = dict(critic.named_buffers()) if isinstance(critic, nn.Module) else {}
+
+    def summed(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        # Under grad no buffer from outside may change, and spectral norm's change in each forward pass.
+        copies = {name: value.clone() for name, value in buffers.items()}
+        bound = partial(functional_call, critic, copies) if isinstance(critic, nn.Module) else critic
+        return _logits(bound, x).sum(), copies
+
+    found: tuple[Tensor, dict[str, Tensor]] = grad(summed, has_aux=True)(x)
+    gradient, changed = found
+    for name, value in buffers.items():
+        value.copy_(changed[name])
+    return gradient
+
+
+def _logits(critic: Critic, x: Tensor) -> Tensor:
+    """Return the critic's logits (N,) at samples x (N, ...) that want a gradient."""
+    logits = critic(x)
+    check_tensor("the critic's logits", logits)
+    if logits.shape != x.shape[:1]:
+        raise ValueError(
+            f"expected one logit a sample, ({len(x)},), got {tuple(logits.shape)}; flatten them, and "
+            "give a critic of packed samples the packs"
+        )
+    if not is_float(logits):
+        raise ValueError(f"expected floating logits, got {logits.dtype}")
+    if not logits.requires_grad:
+        raise ValueError("expected logits with a gradient, got detached ones; take no_grad out of D")
+    return logits
 
 
 def _norms(vectors: Tensor) -> Tensor:

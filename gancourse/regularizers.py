@@ -10,12 +10,15 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, grad
 
 from gancourse.checks import is_count
 from gancourse.distributed import local_part, world_size
 from gancourse.losses import GANLoss
 from gancourse.penalties import at_least_float32, check_samples
+from gancourse.together import drawn, in_each_seed
+
+_State = dict[str, Tensor]
 
 
 def _features(D: nn.Module, whose: str, x: Tensor) -> Tensor:
@@ -48,7 +51,11 @@ def _normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
     """Return this process's part of the whole batch's noise, in the shape of its samples x (N, ...)."""
     source = x.device if generator is None else generator.device
     shape = (len(x) * world_size(), *x.shape[1:])
-    return local_part(torch.randn(shape, generator=generator, device=source, dtype=x.dtype)).to(x.device)
+
+    def draw(rng: torch.Generator | None) -> Tensor:
+        return local_part(torch.randn(shape, generator=rng, device=source, dtype=x.dtype))
+
+    return drawn(draw, generator).to(x.device)
 
 
 def add_instance_noise(x: Tensor, std: float, generator: torch.Generator | None = None) -> Tensor:
@@ -76,42 +83,56 @@ def unrolled(
     D itself comes back. Raises ValueError for steps below 0, an lr that is not above 0, a D without
     parameters, and for samples that are not floating (N, ...), N of at least 1.
     """
+    state = unrolled_state(D, loss, real, fake, steps=steps, lr=lr)
+    return D if steps == 0 else partial(_call, D, state)
+
+
+def unrolled_state(
+    D: nn.Module, loss: GANLoss, real: Tensor, fake: Tensor, *, steps: int, lr: float
+) -> _State:
+    """Return D's parameters and buffers (any shape), by name, as they are in what `unrolled` returns.
+
+    They are for `torch.func.functional_call`, and differentiable functions of the fakes (N, ...). Raises
+    ValueError as `unrolled` does.
+    """
     _check_unrolling(D, steps, lr)
     check_samples("real", real)
     check_samples("fake", fake)
-    if steps == 0:
-        return D
-    buffers = {name: value.clone() for name, value in D.named_buffers()}  # forward passes update BatchNorm's
-    parameters = {name: value.detach().clone().requires_grad_() for name, value in D.named_parameters()}
-    for _ in range(steps):
+    parameters = {name: value.detach().clone() for name, value in D.named_parameters()}
+    buffers = {name: value.clone() for name, value in D.named_buffers()}
+    if not in_each_seed():
+        for value in parameters.values():
+            value.requires_grad_()
+
+    def value_of(parameters: _State, buffers: _State) -> tuple[Tensor, _State]:
+        buffers = {name: value.clone() for name, value in buffers.items()}  # BatchNorm's change when called
         D_k = partial(_call, D, parameters | buffers)
-        parameters = _descend(parameters, loss, D_k, real, fake, lr)
-    return partial(_call, D, parameters | buffers)
+        return loss.d(real=D_k(real), fake=D_k(fake)), buffers
+
+    for _ in range(steps):
+        with torch.enable_grad():
+            gradients, buffers = _gradients(value_of, parameters, buffers)
+            parameters = {name: value - lr * gradients[name] for name, value in parameters.items()}
+    return parameters | buffers
 
 
-def _call(D: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
+def _call(D: nn.Module, state: _State, x: Tensor) -> Tensor:
     logits: Tensor = functional_call(D, state, (x,))
     return logits
 
 
-def _descend(
-    parameters: dict[str, Tensor],
-    loss: GANLoss,
-    D_k: Callable[[Tensor], Tensor],
-    real: Tensor,
-    fake: Tensor,
-    lr: float,
-) -> dict[str, Tensor]:
-    """Return the parameters one gradient step later, as differentiable functions of the fakes."""
-    with torch.enable_grad():
-        value = loss.d(real=D_k(real), fake=D_k(fake))
-        gradients = torch.autograd.grad(
-            value, list(parameters.values()), create_graph=True, materialize_grads=True
-        )
-        return {
-            name: value - lr * gradient
-            for (name, value), gradient in zip(parameters.items(), gradients, strict=True)
-        }
+def _gradients(
+    value_of: Callable[[_State, _State], tuple[Tensor, _State]], parameters: _State, buffers: _State
+) -> tuple[_State, _State]:
+    """Return the gradients in the parameters, themselves differentiable, and the new buffers."""
+    if in_each_seed():  # where autograd cannot be called
+        found: tuple[_State, _State] = grad(value_of, has_aux=True)(parameters, buffers)
+        return found
+    value, buffers = value_of(parameters, buffers)
+    gradients = torch.autograd.grad(
+        value, list(parameters.values()), create_graph=True, materialize_grads=True
+    )
+    return dict(zip(parameters, gradients, strict=True)), buffers
 
 
 def _check_unrolling(D: nn.Module, steps: int, lr: float) -> None:

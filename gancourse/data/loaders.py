@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,22 @@ from gancourse.data.images import ImageData, to_unit
 from gancourse.data.mixtures import Mixture
 
 Data = Mixture | ImageData | Tensor
+
+
+class Loader(Protocol):
+    """Endless batches whose order a state can restore, bit for bit."""
+
+    def draw(self) -> tuple[Tensor, Tensor | None]:
+        """Return the next batch (B, ...), and its labels (B,) where it has any."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as `epoch_rng` and `position`."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+
+    def fingerprint(self) -> str:
+        """Return what changes with the data."""
 
 
 class DeviceLoader(Iterator[Tensor]):
@@ -128,6 +144,40 @@ class MixtureLoader(Iterator[Tensor]):
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with the mixture."""
         return self.mixture.fingerprint()
+
+
+class SeedsLoader:
+    """Endless batches (S, B, ...): for each of S seeds those that it is given alone. The data are kept once.
+
+    Raises ValueError and TypeError as `loader_of` does.
+    """
+
+    def __init__(
+        self, data: Data, batch_size: int, *, device: torch.device | str, seeds: Sequence[int]
+    ) -> None:
+        self.each = [loader_of(data, batch_size, device=device, seed=seed) for seed in seeds]
+        first = self.each[0]
+        for other in self.each[1:]:
+            if isinstance(first, DeviceLoader) and isinstance(other, DeviceLoader):
+                other.images, other.labels = first.images, first.labels
+
+    def draw(self) -> tuple[Tensor, None]:
+        """Return the next batch (S, B, ...), without labels."""
+        return torch.stack([loader.draw()[0] for loader in self.each]), None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what going on from here needs, bit for bit; the seeds are at the same position."""
+        states = [loader.state_dict() for loader in self.each]
+        return {"epoch_rng": torch.stack([s["epoch_rng"] for s in states]), "position": states[0]["position"]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict` over the same data with the same batch size and seeds."""
+        for loader, epoch_rng in zip(self.each, state["epoch_rng"], strict=True):
+            loader.load_state_dict({"epoch_rng": epoch_rng.clone(), "position": state["position"]})
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that change with the data."""
+        return self.each[0].fingerprint()
 
 
 def loader_of(

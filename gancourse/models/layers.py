@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gancourse.checks import is_count
 from gancourse.models.base import Discriminator, as_lengths, check_input
@@ -160,7 +159,7 @@ def _check_discriminator(D: nn.Module) -> None:
 def spectral_norm_(net: Net, *, iterations: int = 15, generator: torch.Generator | None = None) -> Net:
     """Divide each layer's weight by its largest singular value, now and whenever it is used; return the net.
 
-    Miyato et al. (2018), section 2.1, through torch's parametrization: linear, convolutional and embedding
+    Miyato et al. (2018), section 2.1, as a parametrization: linear, convolutional and embedding
     layers; a convolution's weight counts as the matrix (channels out, the rest), as in the paper. The
     singular value comes from power iteration: `iterations` now, from vectors that `generator` draws, and one
     each time the weight is used in training mode, none in eval mode. Call it after the weights are drawn.
@@ -178,21 +177,48 @@ def spectral_norm_(net: Net, *, iterations: int = 15, generator: torch.Generator
             f"expected a {type(net).__name__} without spectral norm, got one that has it already"
         )
     for layer in layers:
-        spectral_norm(layer)
-        _restart(layer, iterations, generator)
+        _normalize(layer, iterations, generator)
     return net
 
 
-@torch.no_grad()
-def _restart(layer: nn.Module, iterations: int, generator: torch.Generator | None) -> None:
-    """Begin a layer's power iteration again: torch has drawn its first vectors from the global generator."""
-    norm = layer.get_submodule("parametrizations.weight.0")
-    for vector in norm.buffers():  # the left and the right singular vector
-        source = vector.device if generator is None else generator.device
-        drawn = torch.randn(vector.shape, generator=generator, device=source)
-        vector.copy_(F.normalize(drawn, dim=0))
-    was_training = norm.training
-    norm.train()
+class _SpectralNorm(nn.Module):
+    """Map a weight to weight / sigma, sigma = u^T W v by one power iteration a call in training mode.
+
+    The same numbers as torch's `spectral_norm`, under the same names in a `state_dict`. That one writes its
+    vectors through `out=`, which vmap refuses: no nets could be trained together.
+    """
+
+    def __init__(self, weight: Tensor, rows: int, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.rows = rows  # the axis of the channels out
+        for name, length in zip(("_u", "_v"), self.matrix(weight).shape, strict=True):
+            source = weight.device if generator is None else generator.device
+            drawn = torch.randn(length, generator=generator, device=source)
+            self.register_buffer(name, F.normalize(drawn, dim=0).to(weight))
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """Return the weight as the matrix (channels out, the rest)."""
+        return weight.movedim(self.rows, 0).flatten(1)
+
+    @torch.no_grad()
+    def iterate(self, weight: Tensor) -> None:
+        """Bring both vectors nearer to the first singular ones, in place."""
+        W, u, v = self.matrix(weight), self.get_buffer("_u"), self.get_buffer("_v")
+        u.copy_(F.normalize(W.mv(v), dim=0, eps=1e-12))
+        v.copy_(F.normalize(W.t().mv(u), dim=0, eps=1e-12))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.training:
+            self.iterate(weight)
+        # Copies: a second forward pass before the backward one must not change what the first has used.
+        u, v = self.get_buffer("_u").clone(), self.get_buffer("_v").clone()
+        return weight / u.dot(self.matrix(weight).mv(v))
+
+
+def _normalize(layer: nn.Module, iterations: int, generator: torch.Generator | None) -> None:
+    transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d)
+    weight = layer.get_parameter("weight")
+    norm = _SpectralNorm(weight.detach(), int(transposed), generator).train(layer.training)
+    parametrize.register_parametrization(layer, "weight", norm, unsafe=True)
     for _ in range(iterations):
-        norm(layer.get_parameter("parametrizations.weight.original"))
-    norm.train(was_training)
+        norm.iterate(weight)

@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +24,28 @@ from gancourse.training.checkpoint import CheckpointError
 from gancourse.training.config import HISTORY, Run, TrainConfig
 from gancourse.training.identity import check_same_run
 from gancourse.training.players import check_kinds
+from gancourse.training.seeds import SeedsTrainer
+from gancourse.training.stacked import check_seeds
 from gancourse.training.steps import Penalty
 from gancourse.training.trainer import BeforeStep, Trainer, TrainingDiverged
 
 
+@overload
 def fit(
-    G: nn.Module,
-    D: nn.Module,
+    G: nn.Module, D: nn.Module, data: Data | DeviceLoader, *, loss: GANLoss, penalty: Penalty | None = None,
+    g_penalty: Penalty | None = None, config: TrainConfig, before_step: BeforeStep | None = None,
+    checkpoint_dir: str | Path | None = None, resume: bool = True, progress: bool = True, seeds: None = None,
+) -> Run: ...  # fmt: skip
+@overload
+def fit(
+    G: Sequence[nn.Module], D: Sequence[nn.Module], data: Data, *, loss: GANLoss,
+    penalty: Penalty | None = None, g_penalty: Penalty | None = None, config: TrainConfig,
+    before_step: BeforeStep | None = None, checkpoint_dir: str | Path | None = None, resume: bool = True,
+    progress: bool = True, seeds: Sequence[int],
+) -> list[Run]: ...  # fmt: skip
+def fit(
+    G: nn.Module | Sequence[nn.Module],
+    D: nn.Module | Sequence[nn.Module],
     data: Data | DeviceLoader,
     *,
     loss: GANLoss,
@@ -40,7 +56,8 @@ def fit(
     checkpoint_dir: str | Path | None = None,
     resume: bool = True,
     progress: bool = True,
-) -> Run:
+    seeds: Sequence[int] | None = None,
+) -> Run | list[Run]:
     """Train G: z (N, Z) to samples (N, ...) against D: samples to logits (N,), in place; return the Run.
 
     `data` is a Mixture, ImageData, a tensor (N, ...) or a DeviceLoader. `penalty` is added to D's loss,
@@ -53,9 +70,28 @@ def fit(
     the last checkpoint stays. Without a `checkpoint_dir` nothing is written. torch's global RNG is seeded by
     the config's seed inside, and is outside as it was before. Raises ValueError where nets, data and config
     do not fit each other, TypeError where one of them is of another kind.
+
+    With `seeds`, G and D are lists of nets, one pair for each seed, alike in all but their weights. They are
+    trained at once, which saves time where a net is too small to fill the device. A list of Runs comes back,
+    each what its seed alone would have given: the same draws of data, z and noise, and the same steps up to
+    rounding; the config's own seed plays no part. The Runs share one checkpoint and one `origin`.
+    `before_step` gets all nets in one module each, a `Stacked`, whose `net` has parameters (S, ...); one seed
+    that diverges ends all. A loss or penalty of one's own differentiates with torch.func.grad inside and
+    draws with `gancourse.penalties.uniform`. Raises ValueError for what cannot be trained so: dropout and
+    other draws of the nets themselves, conditional nets, bfloat16, several processes.
     """
-    check_kinds(G, D, loss, config)
-    trainer = Trainer(G, D, data, loss, penalty, config, g_penalty, before_step)
+    if seeds is None:
+        check_kinds(G, D, loss, config)
+        assert isinstance(G, nn.Module)
+        assert isinstance(D, nn.Module)
+        trainer = Trainer(G, D, data, loss, penalty, config, g_penalty, before_step)
+        return _run(trainer, checkpoint_dir, resume, progress)
+    pairs = check_seeds(G, D, data, loss, config, seeds)
+    together = SeedsTrainer(*pairs, data, loss, penalty, config, g_penalty, before_step, seeds=seeds)
+    return together.split(_run(together, checkpoint_dir, resume, progress))
+
+
+def _run(trainer: Trainer, checkpoint_dir: str | Path | None, resume: bool, progress: bool) -> Run:
     directory = None if checkpoint_dir is None else Path(checkpoint_dir)
     gpus = [trainer.device] if trainer.device.type == "cuda" else []
     with torch.random.fork_rng(gpus), _told_of_the_checkpoint(directory):
@@ -64,7 +100,7 @@ def fit(
             _resume(trainer, directory)
         reused = trainer.step
         _train(trainer, directory, progress)
-    run = _run(trainer, reused)
+    run = _ended(trainer, reused)
     _log(run, directory)
     return run
 
@@ -188,7 +224,7 @@ def _stored_snapshot(trainer: Trainer, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _run(trainer: Trainer, reused: int) -> Run:
+def _ended(trainer: Trainer, reused: int) -> Run:
     values = trainer.history[:, : trainer.step].cpu()
     history = dict(zip(HISTORY, values, strict=True))
     ema = None if trainer.ema is None else trainer.ema.module

@@ -6,9 +6,10 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gancourse.checks import check_takes, check_tensor
-from gancourse.data.loaders import DeviceLoader, MixtureLoader
+from gancourse.data.loaders import Loader
 from gancourse.distributed import local_part, world_size
 from gancourse.losses import GANLoss
 from gancourse.regularizers import add_instance_noise
@@ -60,6 +61,14 @@ def check_kinds(G: object, D: object, loss: object, config: object) -> None:
         raise TypeError(f"expected a TrainConfig, got {type(config).__name__}; call TrainConfig(steps=...)")
 
 
+def average_of(G: nn.Module, config: TrainConfig) -> AveragedModel | None:
+    """Return the moving average of G's weights and buffers, where the config wants one."""
+    if config.ema_half_life <= 0:
+        return None
+    decay = 0.5 ** (config.batch_size / config.ema_half_life)
+    return AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
 def copy_extra_state(source: nn.Module, target: nn.Module) -> None:
     """Give a copy of a net the state that is neither parameter nor buffer, such as a stage of growing."""
     for ours, theirs in zip(source.modules(), target.modules(), strict=True):
@@ -68,9 +77,7 @@ def copy_extra_state(source: nn.Module, target: nn.Module) -> None:
 
 
 @torch.no_grad()
-def check_players(
-    G: nn.Module, D: nn.Module, loader: DeviceLoader | MixtureLoader, conditional: bool
-) -> None:
+def check_players(G: nn.Module, D: nn.Module, loader: Loader, conditional: bool) -> None:
     """Raise ValueError where G, D and the data do not fit each other, before any step is taken."""
     state = loader.state_dict()
     real, y = loader.draw()

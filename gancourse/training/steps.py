@@ -5,6 +5,7 @@ Whatever makes training fast or durable wraps these two functions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -56,9 +57,9 @@ def d_step(
     if penalty is not None:
         value = value + penalty(critic, real, fake)
     optimizer.zero_grad()
-    value.backward()
+    _total(value, on_fake).backward()
     optimizer.step()
-    return DStep(value.detach(), on_real.detach().sigmoid().mean(), on_fake.detach().sigmoid().mean())
+    return DStep(value.detach(), on_real.detach().sigmoid().mean(-1), on_fake.detach().sigmoid().mean(-1))
 
 
 def g_step(
@@ -86,9 +87,22 @@ def g_step(
         if penalty is not None:
             value = value + penalty(critic, _present(real), fake)
         optimizer.zero_grad()
-        value.backward()
+        _total(value, on_fake).backward()
     optimizer.step()
-    return GStep(value.detach(), on_fake.detach().sigmoid().mean())
+    return GStep(value.detach(), on_fake.detach().sigmoid().mean(-1))
+
+
+def _total(value: Tensor, logits: Tensor) -> Tensor:
+    """Return a loss; of the losses (S,) of S seeds trained together, logits (S, N), the sum.
+
+    The sum, not the mean: each seed's gradient is then what it is alone.
+    """
+    if value.numel() != math.prod(logits.shape[:-1]):
+        raise ValueError(
+            f"expected a loss, and its penalty, of one number, got {tuple(value.shape)}; take the mean over "
+            "the batch"
+        )
+    return value.sum()
 
 
 def _present(real: Tensor | None) -> Tensor:

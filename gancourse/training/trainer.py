@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gancourse.data.loaders import Data, DeviceLoader, loader_of
+from gancourse.data.loaders import Data, DeviceLoader, Loader, loader_of
 from gancourse.distributed import average_, data_parallel, local_part
 from gancourse.losses import GANLoss
 from gancourse.notebook import device_name
@@ -23,7 +22,7 @@ from gancourse.training.checkpoint import CheckpointError, under_prefix, with_pr
 from gancourse.training.config import HISTORY, TrainConfig
 from gancourse.training.convolution import has_matrix_units
 from gancourse.training.identity import identity
-from gancourse.training.players import Autocast, Noisy, check_players, copy_extra_state
+from gancourse.training.players import Autocast, Noisy, average_of, check_players, copy_extra_state
 from gancourse.training.schedules import value_at
 from gancourse.training.steps import GStep, Penalty, d_step, g_step, given
 
@@ -51,21 +50,28 @@ class Trainer:
         self.G, self.D, self.loss, self.config = G, D, loss, config
         self.penalty, self.g_penalty, self.before_step = penalty, g_penalty, before_step
         self.device = next(G.parameters()).device
-        self.loader = loader_of(data, config.batch_size, device=self.device, seed=config.seed)
+        self.loader = self._loader(data)
         functions = {"penalty": penalty, "g_penalty": g_penalty, "before_step": before_step}
         self.identity = identity(G, D, config, data=self.loader.fingerprint(), loss=loss.name, **functions)
-        check_players(G, D, self.loader, config.conditional)
-        for net in (G, D):
-            net.to(memory_format=torch.channels_last)
+        self._admit()
         self.opt_g = Adam(G.parameters(), value_at(config.lr_g, 0), config.betas, fused=True)
         self.opt_d = Adam(D.parameters(), value_at(config.lr_d, 0), config.betas, fused=True)
-        self.ema = _average(G, config)
+        self.ema = average_of(G, config)
         self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.history = torch.full((len(HISTORY), config.steps), float("nan"), device=self.device)
         self.step, self.checked, self.seconds = 0, 0, 0.0
         self.origin: dict[str, Any] = {}  # where and when the last restored step was trained
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self._call_through()
+
+    def _loader(self, data: Data | DeviceLoader) -> Loader:
+        return loader_of(data, self.config.batch_size, device=self.device, seed=self.config.seed)
+
+    def _admit(self) -> None:
+        """Refuse nets that do not fit each other and the data; lay them out as they train fastest."""
+        check_players(self.G, self.D, self.loader, self.config.conditional)
+        for net in (self.G, self.D):
+            net.to(memory_format=torch.channels_last)
 
     def _call_through(self) -> None:
         """Wrap the nets as the steps call them: G and D to be trained, G and D as the other's opponent."""
@@ -109,17 +115,17 @@ class Trainer:
 
     def _g_step(self, G: nn.Module, D: nn.Module, real: Tensor, y: Tensor | None) -> GStep:
         """Take G's step. Where it compares, it compares with the batch that D has just learned from."""
-        config, look_ahead = self.config, None
-        if config.unroll:
-            look_ahead = partial(
-                unrolled, given(self.D, y), self.loss, real, steps=config.unroll, lr=config.unroll_lr
-            )
+        look_ahead = self._look_ahead(real, y) if self.config.unroll else None
         compares = self.loss.relative or self.g_penalty is not None
         penalty = None if self.g_penalty is None else partial(self._of_g, y)
         return g_step(
             G, D, self.opt_g, z=self.draw(), loss=self.loss, y=y, real=real if compares else None,
             penalty=penalty, look_ahead=look_ahead,
         )  # fmt: skip
+
+    def _look_ahead(self, real: Tensor, y: Tensor | None) -> Callable[[Tensor], Critic]:
+        steps, lr = self.config.unroll, self.config.unroll_lr
+        return partial(unrolled, given(self.D, y), self.loss, real, steps=steps, lr=lr)
 
     def _prepare(self) -> None:
         """Set what a schedule or the caller changes from step to step."""
@@ -222,9 +228,11 @@ class Trainer:
 
     def check_losses(self) -> None:
         """Raise TrainingDiverged when a loss since the last check is NaN or infinite."""
-        losses = self.history[:2, self.checked : self.step].T.cpu()  # (steps, 2): in the order of computation
-        for offset, player in (~losses.isfinite()).nonzero().tolist():
-            self._diverge(f"{'DG'[player]}'s loss is not finite at step", self.checked + offset)
+        losses = (
+            self.history[:2, self.checked : self.step].transpose(0, 1).cpu()
+        )  # in the order of computation
+        for offset, player, *which in (~losses.isfinite()).nonzero().tolist():
+            self._diverge(f"{'DG'[player]}'s loss is not finite at step", self.checked + offset, *which)
         self.checked = self.step
 
     def check_weights(self) -> None:
@@ -233,16 +241,10 @@ class Trainer:
             if not all(value.isfinite().all() for value in net.state_dict().values()):
                 self._diverge(f"{name}'s weights are not finite after step", self.step - 1)
 
-    def _diverge(self, what: str, step: int) -> NoReturn:
-        last = self.history[:2, step - 1].tolist() if step else None
+    def _diverge(self, what: str, step: int, *which: int) -> NoReturn:
+        before = self.history[:2, step - 1].view(2, -1)[:, which[0] if which else 0]
+        last = before.tolist() if step else None
         raise TrainingDiverged(
             f"{what} {step + 1}; losses (D, G) one step before: {last}; "
             "lower the learning rate or go back to the last checkpoint"
         )
-
-
-def _average(G: nn.Module, config: TrainConfig) -> AveragedModel | None:
-    if config.ema_half_life <= 0:
-        return None
-    decay = 0.5 ** (config.batch_size / config.ema_half_life)
-    return AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
