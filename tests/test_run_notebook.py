@@ -262,7 +262,9 @@ def test_a_run_tells_what_it_reused() -> None:
 def test_the_stamp_folds_a_long_list_of_runs() -> None:
     stamp = sound().metadata["gancourse"] | {"runs": [RUN | {"run": f"runs/{n}"} for n in range(7)]}
     text = stamp_text(stamp)
-    assert "<details>\n<summary>7 training runs</summary>\n\n- `runs/0`" in text  # Markdown needs the empty line
+    assert (
+        "<details>\n<summary>7 training runs</summary>\n\n- `runs/0`" in text
+    )  # Markdown needs the empty line
     assert text.count("\n- ") == 7 and text.endswith("\n\n</details>")
 
 
