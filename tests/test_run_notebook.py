@@ -265,7 +265,8 @@ def test_the_stamp_folds_a_long_list_of_runs() -> None:
     assert (
         "<details>\n<summary>7 training runs</summary>\n\n- `runs/0`" in text
     )  # Markdown needs the empty line
-    assert text.count("\n- ") == 7 and text.endswith("\n\n</details>")
+    assert text.count("\n- ") == 7
+    assert text.endswith("\n\n</details>")
 
 
 def test_the_stamp_lists_its_runs() -> None:
