@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from notebook_outputs import MAX_ANIMATION, OUTPUT_CHECKS
 from pages import served
 from PIL import Image
 from visits import AXE as RUN_AXE
-from visits import describe, visit
+from visits import describe, opened, visit
 
 import gancourse.widgets
 from gancourse.plot import use_style
@@ -332,17 +331,6 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         assert seen.problems() == []
 
 
-@contextmanager
-def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
-    context = browser.new_context(locale="en-US", **options)
-    try:
-        page = context.new_page()
-        page.goto(f"{address}/light.html")
-        yield page
-    finally:
-        context.close()
-
-
 def shot(film: Locator) -> np.ndarray:
     """Return what the window of a film shows, (H, W, 3)."""
     taken = film.locator(".window").screenshot(animations="disabled")
@@ -484,7 +472,7 @@ def test_a_hand_or_its_end_stops_it(page: Page) -> None:
 
 @browser_test
 def test_with_reduced_motion_it_steps(browser: Browser, address: str) -> None:
-    with opened(browser, address, reduced_motion="reduce") as page:
+    with opened(browser, f"{address}/light.html", reduced_motion="reduce") as page:
         button = first(page).get_by_role("button", name="Next")
         for k in (0, 1, 2):
             button.click()
@@ -496,7 +484,7 @@ def test_with_reduced_motion_it_steps(browser: Browser, address: str) -> None:
 @browser_test
 def test_by_touch(browser: Browser, address: str) -> None:
     size = {"width": 360, "height": 780}
-    with opened(browser, address, has_touch=True, is_mobile=True, viewport=size) as page:
+    with opened(browser, f"{address}/light.html", has_touch=True, is_mobile=True, viewport=size) as page:
         box = first(page).get_by_role("slider").bounding_box()
         assert box is not None
         page.touchscreen.tap(box["x"] + 10, box["y"] + box["height"] / 2)
@@ -514,7 +502,7 @@ def test_by_touch(browser: Browser, address: str) -> None:
 
 @browser_test
 def test_without_scripts_the_poster_and_the_sheet_are_there(browser: Browser, address: str) -> None:
-    with opened(browser, address, java_script_enabled=False) as page:
+    with opened(browser, f"{address}/light.html", java_script_enabled=False) as page:
         assert_shows(first(page), 9)
         assert_shows(second(page), 0)
         assert caption(first(page)) == "step 3,600"

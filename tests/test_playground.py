@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from notebook_outputs import OUTPUT_CHECKS
 from pages import served
 from torch import nn
 from visits import AXE as RUN_AXE
-from visits import describe, visit
+from visits import describe, opened, visit
 
 from gancourse.data import bimodal
 from gancourse.losses import MINIMAX, NON_SATURATING
@@ -39,6 +38,7 @@ AXE = ROOT / "tools" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 MODULE = playground_script.MODULE.read_text(encoding="utf-8")
 browser_test = pytest.mark.browser
+TELEPHONE = {"width": 360, "height": 780}
 
 # ------------------------------------------------------------------ the arithmetic in Python
 
@@ -265,17 +265,6 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         assert seen.problems() == []
 
 
-@contextmanager
-def pointing(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
-    context = browser.new_context(locale="en-US", **options)
-    try:
-        page = context.new_page()
-        page.goto(f"{address}/play.html")
-        yield page
-    finally:
-        context.close()
-
-
 def state(page: Page) -> dict[str, Any]:
     return dict(page.evaluate("document.querySelector('.gancourse-playground').model.get('state')"))
 
@@ -443,7 +432,9 @@ def test_by_keyboard_alone(page: Page) -> None:
 
 @browser_test
 def test_by_touch(browser: Browser, address: str) -> None:
-    with pointing(browser, address, has_touch=True, viewport={"width": 360, "height": 780}) as page:
+    with opened(
+        browser, f"{address}/play.html", has_touch=True, viewport={"width": 360, "height": 780}
+    ) as page:
         button(page, "Step D").tap()
         button(page, "Step both").tap()
         assert (state(page)["d_steps"], state(page)["g_steps"]) == (2, 1)
@@ -458,7 +449,7 @@ def test_by_touch(browser: Browser, address: str) -> None:
 @browser_test
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
 def test_it_runs_only_when_asked_and_pauses(browser: Browser, address: str, motion: Any) -> None:
-    with pointing(browser, address, reduced_motion=motion) as page:
+    with opened(browser, f"{address}/play.html", reduced_motion=motion) as page:
         page.wait_for_timeout(600)
         assert state(page)["d_steps"] == 0
         button(page, "Run slowly").click()
@@ -530,9 +521,7 @@ def test_it_works_from_a_file(browser: Browser, folder: Path) -> None:
 
 @browser_test
 def test_without_scripts_the_picture_is_there(browser: Browser, address: str) -> None:
-    with pointing(
-        browser, address, java_script_enabled=False, viewport={"width": 360, "height": 780}
-    ) as page:
+    with opened(browser, f"{address}/play.html", java_script_enabled=False, viewport=TELEPHONE) as page:
         still = page.locator(".gancourse-playground svg[role=img]")
         box = still.bounding_box()
         assert box is not None

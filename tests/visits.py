@@ -141,3 +141,15 @@ def visit(browser: Browser, address: str, *, scheme: str = "light", width: int =
 def describe(problems: list[str]) -> str:
     """Lay the problems out, one a line."""
     return json.dumps(problems, indent=1, ensure_ascii=False)
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """Open a page in a context of its own, made with Playwright's `options`: no JavaScript, touch, a size."""
+    context = browser.new_context(locale="en-US", **options)
+    try:
+        page = context.new_page()
+        page.goto(url)
+        yield page
+    finally:
+        context.close()
