@@ -40,7 +40,7 @@ class GLoss(Protocol):
 class GANLoss:
     """A pair of losses that D and G minimize in turn; `name` is what figures and checkpoints call it.
 
-    `relative` says that G's loss compares with logits on real samples, as many as fake ones.
+    `relative` says that G's loss reads logits on real samples too, as many as fake ones.
     """
 
     name: str
@@ -81,6 +81,14 @@ def _of_g(loss: GLoss) -> GLoss:
     return checked
 
 
+def _present(real: Tensor | None) -> Tensor:
+    if real is None:
+        raise ValueError(
+            "expected D's logits on real samples too, got none: pass real=D(x); this loss of G reads both"
+        )
+    return real
+
+
 @_of_d
 def log_loss_d(*, real: Tensor, fake: Tensor) -> Tensor:
     """-E log D(x) - E log(1 - D(G(z))): binary cross-entropy, summed over the two terms, not averaged.
@@ -94,6 +102,18 @@ def log_loss_d(*, real: Tensor, fake: Tensor) -> Tensor:
 def minimax_g(*, fake: Tensor, real: Tensor | None = None) -> Tensor:
     """E log(1 - D(G(z))), Goodfellow et al. (2014), eq. 1: saturates where D(G(z)) is near 0. Seldom used."""
     return -F.softplus(fake).mean()
+
+
+@_of_g
+def zero_sum_g(*, fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """E log D(x) + E log(1 - D(G(z))), minus D's whole loss: what G minimizes against an unrolled D.
+
+    Metz et al. (2017). Where D is given, the first term is constant and `minimax_g` has the same
+    gradient. An unrolled D depends on G. Where it is nearly optimal, foreseeing it changes the gradient of
+    this loss little, since D's loss is flat there; a loss that is not D's own G can lower by misleading D.
+    Raises ValueError without `real`.
+    """
+    return -log_loss_d(real=_present(real), fake=fake)
 
 
 @_of_g
@@ -149,11 +169,7 @@ def linear_g(*, fake: Tensor, real: Tensor | None = None) -> Tensor:
 
 
 def _differences(real: Tensor | None, fake: Tensor) -> Tensor:
-    if real is None:
-        raise ValueError(
-            "expected D's logits on real samples too, got none: pass real=D(x); a relativistic "
-            "loss compares each fake sample with a real one"
-        )
+    real = _present(real)
     if len(real) != len(fake):
         raise ValueError(f"expected pairs, as many real as fake logits, got {len(real)} and {len(fake)}")
     return real - fake
@@ -179,6 +195,7 @@ def relativistic_g(*, fake: Tensor, real: Tensor | None = None) -> Tensor:
 
 
 MINIMAX = GANLoss("minimax", log_loss_d, minimax_g)
+ZERO_SUM = GANLoss("zero-sum", log_loss_d, zero_sum_g, relative=True)
 NON_SATURATING = GANLoss("non-saturating", log_loss_d, non_saturating_g)
 LEAST_SQUARES = GANLoss("least squares", least_squares_d, least_squares_g)
 HINGE = GANLoss("hinge", hinge_d, linear_g)

@@ -18,6 +18,7 @@ from gancourse.losses import (
     NON_SATURATING,
     RELATIVISTIC,
     WASSERSTEIN,
+    ZERO_SUM,
     DLoss,
     GANLoss,
     GLoss,
@@ -29,7 +30,7 @@ from gancourse.losses import (
 
 SMOOTHED = smooth_real_labels(NON_SATURATING, 0.9)
 NOISY = noisy_labels(NON_SATURATING, 0.05)
-ALL = [MINIMAX, NON_SATURATING, SMOOTHED, NOISY, LEAST_SQUARES, HINGE, WASSERSTEIN, RELATIVISTIC]
+ALL = [MINIMAX, ZERO_SUM, NON_SATURATING, SMOOTHED, NOISY, LEAST_SQUARES, HINGE, WASSERSTEIN, RELATIVISTIC]
 
 
 def logits(*probabilities: float) -> Tensor:
@@ -383,6 +384,15 @@ def test_a_loss_is_relative_where_g_cannot_do_without_real_logits(loss: GANLoss)
         assert loss.relative
     else:
         assert not loss.relative
+
+
+def test_the_zero_sum_generator_is_minimax_where_d_is_given() -> None:
+    real, fake = random_logits(31), random_logits(32).requires_grad_()
+    assert torch.equal(ZERO_SUM.g(real=real, fake=fake), -ZERO_SUM.d(real=real, fake=fake))
+    slopes = [torch.autograd.grad(loss.g(real=real, fake=fake), fake)[0] for loss in (ZERO_SUM, MINIMAX)]
+    assert torch.equal(*slopes)
+    with pytest.raises(ValueError, match=r"real samples too, got none: pass real=D\(x\)"):
+        ZERO_SUM.g(fake=fake)
 
 
 def test_a_relativistic_generator_needs_real_logits() -> None:

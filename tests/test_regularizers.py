@@ -12,7 +12,7 @@ import torch
 from scipy.stats import kstest
 from torch import Tensor, nn
 
-from gancourse.losses import HINGE, LEAST_SQUARES, NON_SATURATING, RELATIVISTIC, GANLoss
+from gancourse.losses import HINGE, LEAST_SQUARES, NON_SATURATING, RELATIVISTIC, ZERO_SUM, GANLoss
 from gancourse.regularizers import add_instance_noise, feature_matching, unrolled
 
 
@@ -338,6 +338,35 @@ def test_it_moves_against_g_s_last_move() -> None:
         D_k = unrolled(copy.deepcopy(D), NON_SATURATING, real, fake, steps=steps, lr=0.02)
         values.append(NON_SATURATING.d(real=D_k(real), fake=D_k(fake)).item())
     assert values == sorted(values, reverse=True)
+
+
+def foreseen_and_given(loss: GANLoss, a: float) -> tuple[Tensor, Tensor]:
+    """Return the slopes of G's loss in its fakes against a D of slope a: unrolled by a step, and as it is."""
+    real, y = normal(6, 1) + 1, normal(6, 1, seed=16).requires_grad_()
+    D = Slope(a)
+    of_one = (unrolled(D, loss, real, y, steps=steps, lr=0.5) for steps in (1, 0))
+    foreseen, given = (
+        torch.autograd.grad(loss.g(real=f(real), fake=f(y)), y, retain_graph=True)[0] for f in of_one
+    )
+    return foreseen, given
+
+
+def test_a_best_d_foreseen_changes_nothing_in_the_zero_sum_game_only() -> None:
+    """The envelope theorem: where D's loss is flat in D, how D answers is worth nothing to its opponent."""
+    a = torch.zeros((), dtype=torch.float64)
+    real, fake = normal(6, 1) + 1, normal(6, 1, seed=16)
+    for _ in range(20):  # Newton's method on D's convex loss
+        a.requires_grad_()
+        value = ZERO_SUM.d(real=(a * real).flatten(), fake=(a * fake).flatten())
+        (slope,) = torch.autograd.grad(value, a, create_graph=True)
+        (curvature,) = torch.autograd.grad(slope, a)
+        a = (a - slope / curvature).detach()
+    foreseen, given = foreseen_and_given(ZERO_SUM, a.item())
+    torch.testing.assert_close(foreseen, given, rtol=0, atol=1e-12)
+    foreseen, given = foreseen_and_given(NON_SATURATING, a.item())
+    assert (foreseen - given).norm() > 0.05 * given.norm(), "G is rewarded for misleading D"
+    foreseen, given = foreseen_and_given(ZERO_SUM, a.item() + 0.5)
+    assert (foreseen - given).norm() > 0.05 * given.norm(), "a D that is not the best yet is worth foreseeing"
 
 
 def test_no_steps_give_d_itself_and_no_grad_is_no_obstacle() -> None:
