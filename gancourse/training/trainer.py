@@ -228,9 +228,8 @@ class Trainer:
 
     def check_losses(self) -> None:
         """Raise TrainingDiverged when a loss since the last check is NaN or infinite."""
-        losses = (
-            self.history[:2, self.checked : self.step].transpose(0, 1).cpu()
-        )  # in the order of computation
+        # Turned, so that what was computed first is told first.
+        losses = self.history[:2, self.checked : self.step].transpose(0, 1).cpu()
         for offset, player, *which in (~losses.isfinite()).nonzero().tolist():
             self._diverge(f"{'DG'[player]}'s loss is not finite at step", self.checked + offset, *which)
         self.checked = self.step
