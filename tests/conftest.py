@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
+# Before torch is imported, here and in what the tests start: on a busy machine a thread that waits for
+# another by spinning takes the core that the other one needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 pytest_plugins = ["plugin_notices"]
 
 

@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pytest
@@ -19,6 +21,7 @@ from run_notebook import ROOT, book_notebooks
 NOTEBOOKS = book_notebooks()
 IDS = [path.stem for path in NOTEBOOKS]
 QUICK_SECONDS = 60
+REPRODUCES = "test_notebook_reproduces_itself"
 
 
 def test_the_book_has_notebooks() -> None:
@@ -34,7 +37,9 @@ def test_notebook_is_sound(path: Path, record_property: Callable[[str, object], 
 
 def run_quietly(command: list[str], **extra: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a subprocess, without progress bars, and return what it said."""
-    env = os.environ | {"TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT / "tests")} | extra
+    # One thread each: two notebooks run at a time, and threads without a core stand in each other's way.
+    own = {"TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+    env = os.environ | own | extra
     env = {
         name: value for name, value in env.items() if not name.startswith(("PYTEST_", "GANCOURSE_PROFILE"))
     }
@@ -70,15 +75,39 @@ def warnings_of(notebook: Path) -> list[str]:
     return [f"{name}: {out.text}" for name, out in streams if out.name == "stderr"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
-def test_notebook_reproduces_itself(path: Path, record_property: Callable[[str, object], None]) -> None:
+class Reproduction(NamedTuple):
+    """What two runs of a notebook in quick profile gave: the first, its seconds, and the comparison."""
+
+    quick: Path
+    seconds: float
+    again: subprocess.CompletedProcess[str]
+
+
+def reproduce(path: Path) -> Reproduction:
+    """Run a notebook in quick profile, and what came out a second time."""
     started = time.monotonic()
     quick = papermill(path, ROOT / "_build" / "notebooks" / path.stem)
-    seconds = time.monotonic() - started
+    return Reproduction(quick, time.monotonic() - started, nbval(quick))
+
+
+@pytest.fixture(scope="module")
+def reproductions(request: pytest.FixtureRequest) -> Iterator[dict[Path, Future[Reproduction]]]:
+    """Start the notebooks that the selected tests ask for, two at a time."""
+    wanted = [getattr(item, "callspec", None) for item in request.session.items if REPRODUCES in item.name]
+    with ThreadPoolExecutor(2) as pool:
+        yield {call.params["path"]: pool.submit(reproduce, call.params["path"]) for call in wanted if call}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
+def test_notebook_reproduces_itself(
+    path: Path,
+    reproductions: dict[Path, Future[Reproduction]],
+    record_property: Callable[[str, object], None],
+) -> None:
+    quick, seconds, again = reproductions[path].result()
     record_property("notice", f"{path.name}: quick profile in {seconds:.0f} s (aim: {QUICK_SECONDS} s)")
     assert warnings_of(quick) == []
-    again = nbval(quick)
     assert again.returncode == 0, again.stdout[-6000:] + again.stderr[-2000:]
 
 
