@@ -33,7 +33,7 @@ def lay(folder: Path, **texts: str) -> Path:
 def test_every_page_of_the_contents_is_built(html: Path) -> None:
     names = {page.relative_to(html).as_posix() for page in pages.pages(html)}
     assert {"book/index.html", "book/notation.html", "book/glossary.html", "book/bibliography.html"} <= names
-    chapters = {f"book/{path.stem}.html" for path in (ROOT / "book").glob("[0-9][0-9]-*.ipynb")}
+    chapters = {f"book/{path.stem}.html" for path in (ROOT / "book").glob("[0-9][0-9]*-*.ipynb")}
     assert chapters <= names, f"in book/ but not in _toc.yml: {sorted(chapters - names)}"
 
 
