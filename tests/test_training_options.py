@@ -212,6 +212,15 @@ def test_conditional_nets_see_the_labels_of_the_batch(tmp_path: Path) -> None:
     assert trained.watch(2, 4, y).shape == (4, 1, 28, 28)
 
 
+def test_other_labels_make_another_run_where_the_nets_are_told(tmp_path: Path) -> None:
+    turned = ImageData(digits().images, digits().labels.roll(1))
+    run(tmp_path / "told", data=digits(), nets=conditional(), conditional=True, steps=1)
+    with pytest.raises(CheckpointError, match="holds another run \\(data: stored"):
+        run(tmp_path / "told", data=turned, nets=conditional(), conditional=True)
+    assert digits().fingerprint() == turned.fingerprint(), "nets that are told nothing learn the same"
+    assert digits().fingerprint(labelled=True) != turned.fingerprint(labelled=True)
+
+
 def test_a_conditional_run_is_the_two_steps_with_labels() -> None:
     G, D = conditional()
     config = TrainConfig(steps=2, batch_size=8, conditional=True)

@@ -42,10 +42,11 @@ class ImageData:
             return self
         return ImageData(self.images[:n], self.labels[:n], f"{self.name}[:{n}]")
 
-    def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with any pixel or shape."""
+    def fingerprint(self, *, labelled: bool = False) -> str:
+        """Return 16 hexadecimal digits that change with any pixel or shape; if `labelled`, any label."""
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
-        digest.update(self.images.cpu().contiguous().numpy().data)
+        for values in (self.images, self.labels) if labelled else (self.images,):
+            digest.update(values.cpu().contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
 

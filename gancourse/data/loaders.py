@@ -28,8 +28,8 @@ class Loader(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
 
-    def fingerprint(self) -> str:
-        """Return what changes with the data."""
+    def fingerprint(self, *, labelled: bool = False) -> str:
+        """Return what changes with the data, `labelled` also with their labels."""
 
 
 class DeviceLoader(Iterator[Tensor]):
@@ -97,10 +97,10 @@ class DeviceLoader(Iterator[Tensor]):
         self._start_epoch()
         self._position = position
 
-    def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with any value or shape of the data."""
+    def fingerprint(self, *, labelled: bool = False) -> str:
+        """Return 16 hexadecimal digits that change with any value or shape of the data (see `ImageData`)."""
         if isinstance(self.data, ImageData):
-            return self.data.fingerprint()
+            return self.data.fingerprint(labelled=labelled)
         digest = hashlib.sha256(str(tuple(self.data.shape)).encode())
         digest.update(self.data.detach().float().cpu().contiguous().numpy().data)
         return digest.hexdigest()[:16]
@@ -141,8 +141,8 @@ class MixtureLoader(Iterator[Tensor]):
         """Go on from a `state_dict`."""
         self.generator.set_state(state["epoch_rng"].cpu())
 
-    def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with the mixture."""
+    def fingerprint(self, *, labelled: bool = False) -> str:
+        """Return 16 hexadecimal digits that change with the mixture, which has no labels."""
         return self.mixture.fingerprint()
 
 
@@ -175,9 +175,9 @@ class SeedsLoader:
         for loader, epoch_rng in zip(self.each, state["epoch_rng"], strict=True):
             loader.load_state_dict({"epoch_rng": epoch_rng.clone(), "position": state["position"]})
 
-    def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with the data."""
-        return self.each[0].fingerprint()
+    def fingerprint(self, *, labelled: bool = False) -> str:
+        """Return 16 hexadecimal digits that change with the data, `labelled` also with their labels."""
+        return self.each[0].fingerprint(labelled=labelled)
 
 
 def loader_of(

@@ -1,7 +1,7 @@
 """What a generator is measured by: distances of features, scores of classes, coverage of modes.
 
 Metrics take tensors and return numbers, computed in float64. They never print, and load no network.
-Taught in chapters 3, 5 and 8.
+Taught in chapters 3 and 5 to 8.
 """
 
 from gancourse.metrics.frechet import (
@@ -24,6 +24,7 @@ from gancourse.metrics.modes import (
     stacked_classes,
     stacked_report,
 )
+from gancourse.metrics.strokes import ink, slant, stroke_width
 
 __all__ = [
     "DensityCoverage",
@@ -41,11 +42,14 @@ __all__ = [
     "frechet_distance",
     "frechet_distance_from_features",
     "inception_score",
+    "ink",
     "kernel_distance",
     "mode_report",
     "perfect_mode_report",
     "precision_recall",
+    "slant",
     "squared_mmd",
     "stacked_classes",
     "stacked_report",
+    "stroke_width",
 ]

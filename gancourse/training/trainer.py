@@ -52,7 +52,8 @@ class Trainer:
         self.device = next(G.parameters()).device
         self.loader = self._loader(data)
         functions = {"penalty": penalty, "g_penalty": g_penalty, "before_step": before_step}
-        self.identity = identity(G, D, config, data=self.loader.fingerprint(), loss=loss.name, **functions)
+        data_name = self.loader.fingerprint(labelled=config.conditional)
+        self.identity = identity(G, D, config, data=data_name, loss=loss.name, **functions)
         self._admit()
         self.opt_g = Adam(G.parameters(), value_at(config.lr_g, 0), config.betas, fused=True)
         self.opt_d = Adam(D.parameters(), value_at(config.lr_d, 0), config.betas, fused=True)
