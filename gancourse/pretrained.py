@@ -10,26 +10,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gancourse.models import DCGANGenerator
+from gancourse.models import ConditionalGenerator, DCGANGenerator
 from gancourse.published import WEIGHTS, published_weights
+from gancourse.sampling import sample
 
 # One line a generator: how to build the net that the weights belong to.
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "dcgan-28": lambda: DCGANGenerator(size=28, latent_dim=100, channels=1, width=64),
+    "cgan-28": lambda: ConditionalGenerator(size=28, n_classes=10, latent_dim=100, width=32, embed_dim=5),
 }
 
 
 def pretrained(name: str, device: torch.device | str = "cpu") -> nn.Module:
     """Return a trained generator of the book, z (N, Z) to images (N, C, H, W) in [-1, 1], in eval mode.
 
-    "dcgan-28" is chapter 5's averaged generator after 50 epochs of MNIST. The weights are stored in float16
-    and computed with in float32; `card(name)` tells how they were trained and what they measure. Raises
-    ValueError for another name, WeightsError where the file is not the published one.
+    "dcgan-28" is chapter 5's averaged generator after 50 epochs of MNIST, "cgan-28" chapter 6's, which takes
+    labels (N,) beside z, after 6. The weights are stored in float16 and computed with in float32;
+    `card(name)` tells how they were trained and what they measure. Raises ValueError for another name,
+    WeightsError where the file is not the published one.
     """
     _check_name(name)
     net = BUILDERS[name]()
     net.load_state_dict(_state(name))
     return net.to(device).eval().requires_grad_(False)
+
+
+def sample_digits(G: nn.Module, n: int, *, seed: int) -> Tensor:
+    """Return n digits (n, 1, 28, 28) in [-1, 1] of a generator of the book, the same on every device.
+
+    A conditional G gets the labels 0, 1, ..., 9 in turn. Raises ValueError as `sample` does.
+    """
+    n_classes = getattr(G, "n_classes", None)
+    return sample(G, n, seed=seed, y=None if n_classes is None else torch.arange(n) % n_classes)
 
 
 def card(name: str) -> dict[str, Any]:

@@ -142,10 +142,10 @@ def test_the_embedding_is_a_linear_layer_on_one_hot_labels() -> None:
     torch.testing.assert_close(G(z, Y), by_hand)
 
 
-def test_default_nets_are_the_mnist_pair_with_50_more_inputs() -> None:
+def test_default_nets_are_the_mnist_pair_with_10_more_inputs() -> None:
     G, D = ConditionalMLPGenerator(), ConditionalMLPDiscriminator()
     count = [sum(p.numel() for p in net.parameters()) for net in (G, D)]
-    assert count == [1_488_144 + 50 * 256 + 10 * 50, 1_460_225 + 50 * 1024 + 10 * 50]
+    assert count == [1_488_144 + 10 * 256 + 10 * 10, 1_460_225 + 10 * 1024 + 10 * 10]
     assert [m.p for m in D.modules() if isinstance(m, nn.Dropout)] == [0.3] * 3
 
 

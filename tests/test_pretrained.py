@@ -13,9 +13,8 @@ import gancourse.pretrained as module
 from gancourse.data import DataNotFound, mnist
 from gancourse.features import classifier_hash, extract, mnist_classifier
 from gancourse.metrics import class_histogram, collapse_alarms, frechet_distance_from_features
-from gancourse.pretrained import BUILDERS, card, pretrained
+from gancourse.pretrained import BUILDERS, card, pretrained, sample_digits
 from gancourse.published import WEIGHTS, WeightsError, file_sha256
-from gancourse.sampling import sample
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -33,32 +32,41 @@ def test_a_generator_comes_ready_to_draw_from(name: str) -> None:
     assert not G.training
     assert not any(p.requires_grad for p in G.parameters())
     assert {p.dtype for p in G.parameters()} == {torch.float32}
-    images = sample(G, 4, seed=0)
-    assert images.shape == (4, 1, 28, 28)
+    images = sample_digits(G, 12, seed=0)
+    assert images.shape == (12, 1, 28, 28)
     assert -1 <= images.min() < -0.9 < 0.9 < images.max() <= 1
     with torch.no_grad():
         next(G.parameters()).zero_()
-    assert torch.equal(sample(pretrained(name), 4, seed=0), images), "one caller's change reached the next"
+    again = sample_digits(pretrained(name), 12, seed=0)
+    assert torch.equal(again, images), "one caller's change reached the next"
 
 
 @pytest.mark.slow
-def test_the_dcgan_measures_what_its_card_says() -> None:
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_generator_measures_what_its_card_says(name: str) -> None:
     try:
         digits = mnist("test", download=False)
     except DataNotFound:
         pytest.skip("MNIST is not on this machine")
-    measured = card("dcgan-28")["frechet_distance"]
+    measured = card(name)["frechet_distance"]
     assert measured["classifier"] == classifier_hash()
     classifier = mnist_classifier()
     reference, _ = extract(classifier, digits.images)
-    fake = sample(pretrained("dcgan-28"), measured["samples"], seed=measured["seed"])
+    fake = sample_digits(pretrained(name), measured["samples"], seed=measured["seed"])
     features, classes = extract(classifier, fake)
     assert frechet_distance_from_features(reference, features) == pytest.approx(measured["value"], abs=0.02)
     assert collapse_alarms(class_histogram(classes)) == ()
 
 
+def test_labels_come_in_turn() -> None:
+    G = pretrained("cgan-28")
+    images = sample_digits(G, 500, seed=0)
+    _, classes = extract(mnist_classifier(), images)
+    assert (classes == torch.arange(500) % 10).float().mean() > 0.9
+
+
 def test_another_name_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ValueError, match="expected one of 'dcgan-28', got 'stylegan-9000'"):
+    with pytest.raises(ValueError, match="expected one of 'cgan-28', 'dcgan-28', got 'stylegan-9000'"):
         pretrained("stylegan-9000")
 
 

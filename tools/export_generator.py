@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from gancourse.data import mnist
 from gancourse.features import classifier_hash, extract, mnist_classifier
 from gancourse.metrics import frechet_distance_from_features
-from gancourse.pretrained import BUILDERS, pretrained
+from gancourse.pretrained import BUILDERS, pretrained, sample_digits
 from gancourse.published import WEIGHTS, file_sha256
-from gancourse.sampling import sample
 from gancourse.training import checkpoint
 from gancourse.training.checkpoint import under_prefix
 
@@ -35,7 +34,7 @@ def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def distance(net: nn.Module, reference: Tensor) -> float:
     """Return the Fréchet distance of N samples from the reference features."""
-    features, _ = extract(mnist_classifier(), sample(net, N, seed=SEED))
+    features, _ = extract(mnist_classifier(), sample_digits(net, N, seed=SEED))
     return frechet_distance_from_features(reference, features)
 
 

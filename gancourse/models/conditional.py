@@ -96,7 +96,7 @@ class ConditionalMLPGenerator(_LabelledGenerator):
         latent_dim: int = 100,
         channels: int = 1,
         width: Sequence[int] = (256, 512, 1024),
-        embed_dim: int = 50,
+        embed_dim: int = 10,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -109,9 +109,10 @@ class ConditionalMLPGenerator(_LabelledGenerator):
 class ConditionalGenerator(_LabelledGenerator):
     """Map z (N, Z), drawn from N(0, I), and labels y (N,) to images (N, C, size, size) in [-1, 1].
 
-    The DCGAN generator on z and a learned vector of the label, side by side. `generator` draws the initial
-    weights, the label's vectors from N(0, I). Raises ValueError for a size other than 28, 32 and 64, lengths
-    below 1, another shape of z, unfit labels.
+    The DCGAN generator on z and a learned vector of the label, side by side. The more entries it has, the
+    larger the label's part of the first layer; with 50 of them chapter 6 finds little variety within a class.
+    `generator` draws the initial weights, the label's vectors from N(0, I). Raises ValueError for a size
+    other than 28, 32 and 64, lengths below 1, another shape of z, unfit labels.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class ConditionalGenerator(_LabelledGenerator):
         latent_dim: int = 100,
         channels: int = 1,
         width: int = 64,
-        embed_dim: int = 50,
+        embed_dim: int = 10,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -144,7 +145,7 @@ class ConditionalMLPDiscriminator(nn.Module):
         n_classes: int = 10,
         channels: int = 1,
         width: Sequence[int] = (1024, 512, 256),
-        embed_dim: int = 50,
+        embed_dim: int = 10,
         *,
         dropout: float = 0.3,
         generator: torch.Generator | None = None,
