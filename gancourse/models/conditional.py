@@ -83,9 +83,9 @@ class _LabelledGenerator(nn.Module):
 class ConditionalMLPGenerator(_LabelledGenerator):
     """Map z (N, Z), drawn from N(0, I), and labels y (N,) to images (N, C, size, size) in [-1, 1].
 
-    Mirza and Osindero (2014): z and a learned vector of the label, side by side, enter a net of 256, 512,
-    1024 units with BatchNorm and LeakyReLU .2, tanh last. A linear layer on one-hot labels is the same as
-    looking up its column, which is what the embedding does. `generator` draws the initial weights, the
+    After Mirza and Osindero (2014): z and a learned vector of the label, side by side, enter a net of 256,
+    512, 1024 units with BatchNorm and LeakyReLU .2, tanh last. A linear layer on one-hot labels is the same
+    as looking up its column, which is what the embedding does. `generator` draws the initial weights, the
     label's vectors from N(0, I). Raises ValueError for lengths below 1, another shape of z, unfit labels.
     """
 
@@ -134,8 +134,8 @@ class ConditionalGenerator(_LabelledGenerator):
 class ConditionalMLPDiscriminator(nn.Module):
     """Map images (N, C, size, size) in [-1, 1] and labels y (N,) to logits (N,).
 
-    Mirza and Osindero (2014): the flat image and a learned vector of the label, side by side, enter a net of
-    1024, 512, 256 units with LeakyReLU .2 and dropout. `generator` draws the initial weights. Raises
+    After Mirza and Osindero (2014): the flat image and a learned vector of the label, side by side, enter a
+    net of 1024, 512, 256 units with LeakyReLU .2 and dropout. `generator` draws the initial weights. Raises
     ValueError for lengths below 1, a dropout outside [0, 1), another shape of images, unfit labels.
     """
 
