@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gancourse.models import ConditionalGenerator, DCGANGenerator
+from gancourse.models import ConditionalGenerator, DCGANGenerator, StyleGenerator
 from gancourse.published import WEIGHTS, published_weights
 from gancourse.sampling import sample
 
@@ -18,16 +18,17 @@ from gancourse.sampling import sample
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "dcgan-28": lambda: DCGANGenerator(size=28, latent_dim=100, channels=1, width=64),
     "cgan-28": lambda: ConditionalGenerator(size=28, n_classes=10, latent_dim=100, width=32, embed_dim=5),
+    "style-32": lambda: StyleGenerator(32, width=16, max_width=64, mixing=0.9),
 }
 
 
 def pretrained(name: str, device: torch.device | str = "cpu") -> nn.Module:
     """Return a trained generator of the book, z (N, Z) to images (N, C, H, W) in [-1, 1], in eval mode.
 
-    "dcgan-28" is chapter 5's averaged generator after 50 epochs of MNIST, "cgan-28" chapter 6's, which takes
-    labels (N,) beside z, after 6. The weights are stored in float16 and computed with in float32;
-    `card(name)` tells how they were trained and what they measure. Raises ValueError for another name,
-    WeightsError where the file is not the published one.
+    "dcgan-28" is chapter 5's averaged generator after 50 epochs of MNIST; "cgan-28" chapter 6's, which takes
+    labels (N,) beside z, after 6; "style-32" chapter 7's StyleGenerator, grown to 32 pixels. The weights are
+    stored in float16 and computed with in float32; `card(name)` tells how they were trained and what they
+    measure. Raises ValueError for another name, WeightsError where the file is not the published one.
     """
     _check_name(name)
     net = BUILDERS[name]()
@@ -38,10 +39,13 @@ def pretrained(name: str, device: torch.device | str = "cpu") -> nn.Module:
 def sample_digits(G: nn.Module, n: int, *, seed: int) -> Tensor:
     """Return n digits (n, 1, 28, 28) in [-1, 1] of a generator of the book, the same on every device.
 
-    A conditional G gets the labels 0, 1, ..., 9 in turn. Raises ValueError as `sample` does.
+    A conditional G gets the labels 0, 1, ..., 9 in turn. Of a G that draws at 32 pixels the frame of 2, which
+    `mnist` adds at that size, is cut off. Raises ValueError as `sample` does.
     """
     n_classes = getattr(G, "n_classes", None)
-    return sample(G, n, seed=seed, y=None if n_classes is None else torch.arange(n) % n_classes)
+    images = sample(G, n, seed=seed, y=None if n_classes is None else torch.arange(n) % n_classes)
+    frame = (images.shape[-1] - 28) // 2
+    return images[..., frame : 28 + frame, frame : 28 + frame]
 
 
 def card(name: str) -> dict[str, Any]:
