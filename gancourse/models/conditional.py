@@ -110,9 +110,9 @@ class ConditionalGenerator(_LabelledGenerator):
     """Map z (N, Z), drawn from N(0, I), and labels y (N,) to images (N, C, size, size) in [-1, 1].
 
     The DCGAN generator on z and a learned vector of the label, side by side. The more entries it has, the
-    larger the label's part of the first layer; with 50 of them chapter 6 finds little variety within a class.
-    `generator` draws the initial weights, the label's vectors from N(0, I). Raises ValueError for a size
-    other than 28, 32 and 64, lengths below 1, another shape of z, unfit labels.
+    larger the label's part of the first layer; with 50 of them and a light penalty on D, chapter 6 finds
+    little variety within a class. `generator` draws the initial weights, the label's vectors from N(0, I).
+    Raises ValueError for a size other than 28, 32 and 64, lengths below 1, another shape of z, unfit labels.
     """
 
     def __init__(
