@@ -1,8 +1,10 @@
 """What a notebook asks before it starts, and what its stamp tells afterwards."""
 
+import importlib
 import os
 import platform
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypedDict, cast
 
@@ -23,8 +25,17 @@ class Environment(TypedDict):
 def profile(value: str | None = None) -> Profile:
     """Return "quick" or "full": the given value, else GANCOURSE_PROFILE, else "full" if there is a CUDA GPU.
 
-    Quick shows within a minute that everything runs; full makes the results that the book shows.
+    Quick shows within a minute that everything runs; full makes the results that the book shows. Quick also
+    limits torch to one CPU thread: sums are then rounded in the same order on any number of cores, and a
+    training of few steps ends alike.
     """
+    chosen = _chosen(value)
+    if chosen == "quick":
+        torch.set_num_threads(1)
+    return chosen
+
+
+def _chosen(value: str | None) -> Profile:
     source = "profile"
     if value is None:
         source, value = "GANCOURSE_PROFILE", os.environ.get("GANCOURSE_PROFILE") or None
@@ -73,11 +84,44 @@ def _processor() -> str:
 def runs_folder(name: str) -> Path:
     """Return where a notebook keeps its trainings: GANCOURSE_RUNS/name, else runs/name at the root.
 
-    Outside the repository, runs/name in the working directory. On Colab point GANCOURSE_RUNS to a mounted
-    drive, and a disconnect costs minutes. The path is relative to the working directory where it can be.
+    Outside the repository, runs/name in the working directory. On Colab `prepare(drive=True)` points
+    GANCOURSE_RUNS to your Drive, and a disconnect costs minutes. The path is relative to the working directory where it can be.
     """
     given = os.environ.get("GANCOURSE_RUNS")
     here = Path.cwd()
     roots = (folder for folder in (here, *here.parents) if (folder / "_toc.yml").exists())
     folder = Path(given) if given else next(roots, here) / "runs"
     return Path(os.path.relpath(folder / name))
+
+
+def prepare(*, quick: str, full: str, drive: bool = False) -> None:
+    """Print what the notebook runs on, in which profile, and the time to expect; on Colab mount the Drive.
+
+    `quick` and `full` say what the two profiles took, and on what. With `drive` the checkpoints of long runs
+    are kept in MyDrive/gancourse/runs, so that after a disconnect the same cells go on where they stopped.
+    """
+    gpu = torch.cuda.is_available()
+    chosen = profile()  # before the device is named: it limits the threads
+    expected = quick if chosen == "quick" else full
+    print(f"{'GPU' if gpu else 'no GPU'}: {device_name()}")
+    print(f"profile {chosen}, unless the cell `parameters` says otherwise; expected time: {expected}")
+    if not gpu and _on_colab():
+        print("for the results of the page: Runtime > Change runtime type > a GPU, then this cell again")
+    if drive:
+        os.environ["GANCOURSE_RUNS"] = str(_mount_drive() / "gancourse" / "runs")
+    kept = os.environ.get("GANCOURSE_RUNS", "runs/, which Colab forgets" if _on_colab() else "runs/")
+    print(f"checkpoints of full runs go to {kept}")
+
+
+def _on_colab() -> bool:
+    # find_spec raises where the parent package, google, is missing.
+    return bool(find_spec("google")) and bool(find_spec("google.colab"))
+
+
+def _mount_drive() -> Path:
+    if not _on_colab():
+        raise RuntimeError(
+            "expected drive=True on Colab only; elsewhere set GANCOURSE_RUNS to a folder that you keep"
+        )
+    importlib.import_module("google.colab.drive").mount("/content/drive")
+    return Path("/content/drive/MyDrive")

@@ -14,8 +14,14 @@ from pathlib import Path
 import api_names
 import api_reference
 import build_book
+import chapter_tables
+import chapter_times
+import nbformat
 import pages
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from notebook_maker import small, sound
+from notebook_stamp import package_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -169,6 +175,47 @@ def test_the_script_for_several_devices_runs_as_printed(tmp_path: Path) -> None:
     assert re.fullmatch(r"step 4: Fréchet distance \d+\.\d+, 5000 samples\n", done.stdout)
 
 
+# ------------------------------------------------------------------ tables made from the stamps
+
+
+RUN = {
+    "run": "runs/a",
+    "steps": 100,
+    "steps_reused": 25,
+    "wall_s": 400.0,
+    "date": "2025-11-20",
+    "device": "x",
+}
+
+
+def test_the_time_of_a_chapter_counts_what_it_reused_once() -> None:
+    stamp = {"wall_s": 60.0, "runs": [RUN, RUN | {"steps_reused": 100}, RUN | {"steps_reused": 0}]}
+    assert chapter_times.full_seconds(stamp) == 60 + 100 + 400
+
+
+def test_a_table_says_whether_the_package_is_todays() -> None:
+    notebook = sound()
+    (row,) = chapter_tables.stamps({Path("book/01-a.ipynb"): notebook})[2:]
+    assert row.endswith("| today's |")
+    assert package_sha256(ROOT / "gancourse") == notebook.metadata["gancourse"]["package_sha256"]
+    notebook.metadata["gancourse"] |= {"package_sha256": "abcdef0123", "runs": [RUN, RUN]}
+    (row,) = chapter_tables.stamps({Path("book/01-a.ipynb"): notebook})[2:]
+    assert row.replace("\N{NON-BREAKING HYPHEN}", "-").endswith("| 2, 2025-11-20 | `abcdef` |")
+
+
+def test_a_quick_time_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "times.json"
+    assert chapter_times.quick_text("01-a", path) == "not measured"
+    stamp = {"wall_s": 41.6, "device": "CPU, 2 threads", "date": "2026-01-02T03:04:05+00:00"}
+    chapter_times.note_quick_time("01-a", stamp, path)
+    assert chapter_times.quick_text("01-a", path) == "42 s"
+    assert chapter_times.read_quick_times(path)["01-a"]["date"] == "2026-01-02"
+
+
+def test_every_chapter_has_a_quick_time() -> None:
+    assert set(chapter_times.read_quick_times()) == {path.stem for path in (ROOT / "book").glob("*.ipynb")}
+
+
 # ------------------------------------------------------------------ the checks catch their faults
 
 
@@ -247,15 +294,19 @@ def tiny_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / "book" / "static" / "mathjax").mkdir()
     (root / "tools").mkdir()
-    for path in (ROOT / "tools").glob("api_*.py"):
+    for path in (ROOT / "tools").glob("*.py"):
         shutil.copy(path, root / "tools")
     shutil.copy(ROOT / "book" / "references.bib", root / "book")
-    (root / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    contents = "format: jb-book\nroot: book/index\nchapters:\n- file: book/01-chapter\n"
+    (root / "_toc.yml").write_text(contents)
+    nbformat.write(small(CELLS), root / "book" / "01-chapter.ipynb")
     return root
 
 
+CELLS = [new_markdown_cell("# A chapter", id="title"), new_code_cell("1", id="losses")]
 FAULTS = {
     "[x](gone.md)": "gone.md",
+    "[x](01-chapter.ipynb#cell-gone)": "cell-gone",
     "{ref}`gone-ref`": "gone-ref",
     "{eq}`gone-eq`": "gone-eq",
     "{prf:ref}`gone-theorem`": "gone-theorem",
@@ -285,6 +336,16 @@ def test_one_warning_alone_stops_the_build(tiny_book: Path) -> None:
     (tiny_book / "book" / "index.md").write_text("# Tiny\n\n{ref}`gone`\n")
     with pytest.raises(build_book.BuildError, match="gone"):
         build_book.build(tiny_book)
+
+
+def test_a_link_leads_to_a_cell(tiny_book: Path) -> None:
+    text = "# Tiny\n\n[the cell](01-chapter.ipynb#cell-losses)\n"
+    (tiny_book / "book" / "index.md").write_text(text)
+    built = build_book.build(tiny_book).parent
+    assert "cell-losses" in pages.anchors(built / "book" / "01-chapter.html")
+    assert pages.broken_links(built) == []
+    links = pages.soup(built / "book" / "index.html").select("article a[href='01-chapter.html#cell-losses']")
+    assert [link.get_text() for link in links] == ["the cell"]
 
 
 def test_without_mathjax_the_build_says_what_to_do(tmp_path: Path) -> None:

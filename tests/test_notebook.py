@@ -1,12 +1,24 @@
 """What a notebook asks before it starts, and the facts it is stamped with."""
 
+import sys
+from collections.abc import Iterator
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
-from gancourse.notebook import device_name, environment, profile, runs_folder
+from gancourse.notebook import device_name, environment, prepare, profile, runs_folder
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Give torch its threads back: a quick profile takes all but one."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("value", ["quick", "full"])
@@ -40,6 +52,15 @@ def test_another_profile_is_refused_with_its_source(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("GANCOURSE_PROFILE", "Full")
     with pytest.raises(ValueError, match=r"expected GANCOURSE_PROFILE to be .* got 'Full'"):
         profile()
+
+
+def test_a_quick_run_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", limits.append)
+    profile("full")
+    assert limits == []
+    profile("quick")
+    assert limits == [1]
 
 
 def test_a_cpu_is_named_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +114,69 @@ def test_a_missing_package_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(metadata, "version", without_torchvision)
     assert environment()["versions"]["torchvision"] == "not installed"
+
+
+# ------------------------------------------------------------------ what a notebook says first
+
+
+@pytest.fixture
+def colab(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What Colab has: a module google.colab.drive; the places where a Drive was mounted."""
+    mounted: list[str] = []
+    for name in ("google", "google.colab", "google.colab.drive"):
+        module = ModuleType(name)
+        module.__spec__, module.__path__ = ModuleSpec(name, None, is_package=True), []
+        monkeypatch.setitem(sys.modules, name, module)
+    sys.modules["google.colab.drive"].mount = mounted.append  # type: ignore[attr-defined]
+    return mounted
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    # Set first, so that what prepare() sets is undone with the rest.
+    for name in ("GANCOURSE_RUNS", "GANCOURSE_PROFILE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_the_first_lines_tell_device_profile_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(quick="20 s on 2 cores", full="2.1 h on 2 cores")
+    device, chosen, kept = capsys.readouterr().out.splitlines()
+    assert device == f"no GPU: {device_name()}"
+    assert chosen.startswith("profile quick, ")
+    assert chosen.endswith("expected time: 20 s on 2 cores")
+    assert kept == "checkpoints of full runs go to runs/"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_with_a_gpu_the_full_time_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    prepare(quick="20 s", full="2.1 h on 2 cores")
+    device, chosen, _ = capsys.readouterr().out.splitlines()
+    assert device == "GPU: Tesla T4"
+    assert chosen.startswith("profile full, ")
+    assert chosen.endswith("expected time: 2.1 h on 2 cores")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_on_colab_checkpoints_go_to_the_drive(colab: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(quick="20 s", full="2 h")
+    said = capsys.readouterr().out
+    assert "Runtime > Change runtime type" in said
+    assert "runs/, which Colab forgets" in said
+    assert colab == []
+    prepare(quick="20 s", full="2 h", drive=True)
+    assert colab == ["/content/drive"]
+    assert "checkpoints of full runs go to /content/drive/MyDrive/gancourse/runs" in capsys.readouterr().out
+    assert runs_folder("05").resolve() == Path("/content/drive/MyDrive/gancourse/runs/05")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_drive_that_is_not_there_is_refused_with_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match="on Colab only; elsewhere set GANCOURSE_RUNS"):
+        prepare(quick="20 s", full="2 h", drive=True)

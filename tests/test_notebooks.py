@@ -16,6 +16,7 @@ import pytest
 from nbformat import NotebookNode
 from notebook_checks import package_changed, problems
 from notebook_maker import PNG, alt, code, display, parameters, printed, small, sound, stamped, text, written
+from notebook_stamp import amend, read_stamp, write_stamp
 from run_notebook import ROOT, book_notebooks
 
 NOTEBOOKS = book_notebooks()
@@ -301,10 +302,31 @@ def test_sound_prose_passes(prose: str, tmp_path: Path) -> None:
     assert problems(written(notebook, tmp_path)) == []
 
 
+def test_an_assertion_may_be_amended_and_the_stamp_tells_it(tmp_path: Path) -> None:
+    notebook = sound()
+    amend(notebook, "learned", "assert 2 + 2 == 4", date="2026-01-02", why="the quick profile missed it")
+    assert problems(written(notebook, tmp_path)) == []
+    assert "Amended on 2026-01-02: `learned`, which only asserts; the quick" in notebook.cells[-1].source
+    cell(notebook, "learned").source = "assert 3 + 3 == 6\nx = 1"
+    assert problems(written(notebook, tmp_path)) == [
+        "the cell learned was amended under its stamp, and does more than assert"
+    ]
+    cell(notebook, "step-3").source = "print(4)"
+    assert any("the code cells changed since" in found for found in problems(written(notebook, tmp_path)))
+
+
+@pytest.mark.parametrize("source", ["x = 1", "assert x\nprint(f'{x}')", "print('a', file=f)", "print(x)"])
+def test_what_computes_cannot_be_amended(source: str) -> None:
+    notebook = sound()
+    for name, new in (("step-3", source), ("learned", source)):
+        with pytest.raises(ValueError, match="execute the notebook again"):
+            amend(notebook, name, new, date="2026-01-02", why="no reason")
+
+
 def test_a_changed_package_is_told_and_no_problem(tmp_path: Path) -> None:
     notebook = sound()
     assert package_changed(notebook, ROOT / "gancourse") is None
-    restamps(package_sha256="0")(notebook)
+    write_stamp(notebook, read_stamp(notebook) | {"package_sha256": "0" * 64})
     assert problems(written(notebook, tmp_path)) == []
     assert package_changed(notebook, ROOT / "gancourse") == (
         "gancourse/ changed since the outputs were made on 2025-11-22"

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from api_names import is_made_of_types, own_members, public
-from pybtex.database import parse_file
-from pybtex.richtext import Text
 from sphinx.util.typing import stringify_annotation
+from works import last_names, short_names, works
 
 ROOT = Path(__file__).resolve().parent.parent
-BIBLIOGRAPHY = ROOT / "book" / "references.bib"
 NAMES = r"[A-Z][\w-]+(?:, [A-Z][\w-]+)*(?: and [A-Z][\w-]+| et al\.)?"
 CITED = re.compile(rf'(\()?\b({NAMES})(,? "[^"]+")?,? (\()?(\d{{4}})(?(1)|(?(4)))\)')
 
@@ -28,12 +26,11 @@ CITED = re.compile(rf'(\()?\b({NAMES})(,? "[^"]+")?,? (\()?(\d{{4}})(?(1)|(?(4))
 
 
 @cache
-def works(file: Path = BIBLIOGRAPHY) -> dict[tuple[str, str], str]:
+def named_works() -> dict[tuple[str, str], str]:
     """Return the bibliography's key for each (authors as prose names them, year)."""
     found = {}
-    for key, entry in parse_file(str(file), "bibtex").entries.items():
-        names = [str(Text.from_latex(" ".join(p.last_names))) for p in entry.persons.get("author", [])]
-        short = " and ".join(names) if len(names) < 3 else f"{names[0]} et al."
+    for key, entry in works().items():
+        names, short = last_names(entry), short_names(entry)
         for label in {short, f"{', '.join(names[:-1])} and {names[-1]}"} if len(names) > 1 else {short}:
             found[label, entry.fields["year"]] = key
     return found
@@ -42,12 +39,12 @@ def works(file: Path = BIBLIOGRAPHY) -> dict[tuple[str, str], str]:
 def uncited(text: str) -> list[str]:
     """List the works that a text names and the bibliography lacks."""
     cited = CITED.finditer(" ".join(text.split()))
-    return [f"{m[2]} {m[5]}" for m in cited if (m[2], m[5]) not in works()]
+    return [f"{m[2]} {m[5]}" for m in cited if (m[2], m[5]) not in named_works()]
 
 
 def cite(match: re.Match[str]) -> str:
     """Return the role that cites a work, or the text as it is where the bibliography lacks it."""
-    key = works().get((match[2], match[5]))
+    key = named_works().get((match[2], match[5]))
     if key is None:
         return escape(match[0])
     title = escape(match[3] or "")

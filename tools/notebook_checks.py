@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from nbformat.validator import iter_validate
 from notebook_outputs import OUTPUT_CHECKS
 from notebook_prose import PROSE_CHECKS, load
-from notebook_stamp import STAMP_ID, code_sha256, package_sha256, read_stamp
+from notebook_stamp import STAMP_ID, executed_sha256, only_asserts, package_sha256, read_stamp, stamp_text
 
 MAX_BYTES = 800_000
 CODE_CELLS = range(15, 31)
@@ -92,11 +92,14 @@ def check_stamp(notebook: NotebookNode) -> Iterator[str]:
         return
     if stamp.get("profile") != "full":
         yield f"the outputs are of the {stamp.get('profile')} profile, expected full"
-    code = code_sha256(notebook)
-    if stamp.get("code_sha256") != code:
+    if stamp.get("code_sha256") != executed_sha256(notebook, stamp):
         yield "the code cells changed since the outputs were made: run the notebook again, full profile"
-    elif notebook.cells[-1].get("id") == STAMP_ID and code[:12] not in notebook.cells[-1].source:
+    elif notebook.cells[-1].get("id") == STAMP_ID and notebook.cells[-1].source != stamp_text(stamp):
         yield "the last cell tells another stamp than the metadata"
+    sources = {cell.get("id"): cell.source for cell in notebook.cells}
+    for change in stamp.get("amended", []):
+        if not (only_asserts(change["was"]) and only_asserts(sources.get(change["cell"], "x"))):
+            yield f"the cell {change['cell']} was amended under its stamp, and does more than assert"
 
 
 def check_size(notebook: NotebookNode) -> Iterator[str]:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from chapter_times import note_quick_time
 from notebook_clean import clean
 from notebook_kernel import CellError, InterruptedRunError, NotebookRunner, Terminal
-from notebook_stamp import code_sha256, duration, package_sha256, write_stamp
+from notebook_stamp import code_sha256, duration, package_sha256, read_stamp, write_stamp
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "_build" / "notebooks"
@@ -114,7 +115,7 @@ def graft(executed: nbformat.NotebookNode, current: nbformat.NotebookNode) -> bo
     return True
 
 
-def run(source: Path, profile: str, timeout: float | None, output: Path) -> bool:
+def run(source: Path, profile: str, timeout: float | None, output: Path, note_time: bool = False) -> bool:
     """Execute one notebook and write it; False if it failed, said in the terminal."""
     print(f"{shown_path(source)}, {profile} profile", flush=True)
     try:
@@ -131,6 +132,8 @@ def run(source: Path, profile: str, timeout: float | None, output: Path) -> bool
         )
     write_atomically(notebook, output)
     report(notebook, output)
+    if note_time:
+        note_quick_time(source.stem, read_stamp(notebook))
     return True
 
 
@@ -161,9 +164,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     place.add_argument(
         "--in-place", action="store_true", help="let a quick run, too, replace the notebook itself"
     )
+    parser.add_argument(
+        "--note-time", action="store_true", help="note a quick run's time for the book's table of times"
+    )
     options = parser.parse_args(arguments)
     if options.output and len(options.notebooks) != 1:
         parser.error(f"expected one notebook with --output, got {len(options.notebooks) or 'all of them'}")
+    if options.note_time and options.profile != "quick":
+        parser.error("expected --note-time with the quick profile only: a full run's time is in its stamp")
     return options
 
 
@@ -183,7 +191,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not sources:
         raise SystemExit("expected notebooks in book/, found none")
     try:
-        done = [run(path, options.profile, options.timeout, target(path, options)) for path in sources]
+        done = [
+            run(path, options.profile, options.timeout, target(path, options), options.note_time)
+            for path in sources
+        ]
     except (InterruptedRunError, KeyboardInterrupt):
         print(
             "\ninterrupted; checkpoints in runs/ are kept: the same command goes on from there",
