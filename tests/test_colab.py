@@ -121,6 +121,7 @@ TARGETS = {
     "eq-far": Target("book/02", "(5)", "equation-eq-far"),
     "sec": Target("book/01", "A section", "sec"),
 }
+TERMS = {"mode collapse": "term-mode-collapse", "fid": "term-FID"}
 GAN = "https://arxiv.org/abs/1406.2661"
 CONVERSIONS = {
     "by {cite:t}`goodfellow2014generative`, 9": rf"by Goodfellow et al. \[[2014]({GAN})\], 9",
@@ -130,6 +131,7 @@ CONVERSIONS = {
     "{ref}`so <ex>`": "[so](#ex)",
     "in {eq}`eq-a` and {eq}`eq-far`": f"in (4) and [(5)]({SITE}/book/02.html#equation-eq-far)",
     "{term}`collapses <mode collapse>`": f"[collapses]({SITE}/book/glossary.html#term-mode-collapse)",
+    "{term}`FID`": f"[FID]({SITE}/book/glossary.html#term-FID)",
     "[here](#sec), [there](02.ipynb#far)": f"[here](#sec), [there]({SITE}/book/02.html#far)",
     "[](02.ipynb)": f"[Two]({SITE}/book/02.html)",
     "[out](https://example.org/a)": "[out](https://example.org/a)",
@@ -149,7 +151,7 @@ CONVERSIONS = {
 
 @pytest.mark.parametrize("source", CONVERSIONS)
 def test_a_construct_becomes_plain(source: str) -> None:
-    made = Prose("book/01", SITE, TARGETS, {"book/02": "Two"}).convert(source)
+    made = Prose("book/01", SITE, TARGETS, {"book/02": "Two"}, TERMS).convert(source)
     assert made == CONVERSIONS[source]
     assert not RAW.search(re.sub(r"```python.*?```|`[^`]+`", "", made, flags=re.DOTALL))
 
@@ -157,7 +159,7 @@ def test_a_construct_becomes_plain(source: str) -> None:
 @pytest.mark.parametrize("source", ["```{figure} a.png\n```", "{doc}`a`", "```{prf:proof}\nnever closed"])
 def test_what_has_no_plain_form_is_refused(source: str) -> None:
     with pytest.raises(EditionError, match="book/01"):
-        Prose("book/01", SITE, TARGETS, {}).convert(source)
+        Prose("book/01", SITE, TARGETS, {}, TERMS).convert(source)
 
 
 def test_every_label_of_the_book_is_known() -> None:

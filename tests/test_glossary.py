@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from book_index import entries
 from run_notebook import ROOT, book_notebooks
 
 BOOK = ROOT / "book"
@@ -17,14 +18,6 @@ GLOSSARY = BOOK / "glossary.md"
 NOTEBOOKS = book_notebooks()
 IDS = [path.stem for path in NOTEBOOKS]
 LINK = re.compile(r"\{term\}`(?:[^`<]*<)?([^`<>]+)>?`")
-
-
-def entries(text: str) -> list[list[str]]:
-    """Return the names of each entry, in the order of the page: one name a line."""
-    (body,) = re.findall(r"^```\{glossary\}\n(?::sorted:\n)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    blocks = (block.splitlines() for block in body.strip().split("\n\n"))
-    named = ([line for line in block if not line.startswith(" ")] for block in blocks)
-    return [names for names in named if names]  # a definition may go on after an empty line
 
 
 def rank(name: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -36,6 +38,23 @@ def titles(root: Path = ROOT) -> dict[str, str]:
     """Return the heading of each page."""
     headings = {page: HEADING.search(text) for page, text in texts(root).items()}
     return {page: found[1] for page, found in headings.items() if found}
+
+
+def entries(text: str) -> list[list[str]]:
+    """Return the names of each entry of the glossary, in the order of the page: one name a line."""
+    (body,) = re.findall(r"^```\{glossary\}\n(?::sorted:\n)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = (block.splitlines() for block in body.strip().split("\n\n"))
+    named = ([line for line in block if not line.startswith(" ")] for block in blocks)
+    return [names for names in named if names]  # a definition may go on after an empty line
+
+
+def terms(root: Path = ROOT) -> dict[str, str]:
+    """Return the anchor of each name of the glossary, by the name in lower case."""
+    found = {}
+    for name in chain(*entries((root / "book" / "glossary.md").read_text(encoding="utf-8"))):
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+        found[name.lower()] = "term-" + re.sub(r"[^\w.]+", "-", plain).strip("-")
+    return found
 
 
 def targets(root: Path = ROOT) -> dict[str, Target]:

@@ -98,11 +98,11 @@ def write(folder: Path, address: str, root: Path = ROOT) -> list[Path]:
     """Write every notebook's edition into the folder, under the notebook's own path; return the files."""
     owner, name = owner_and_name(current(root))
     site = f"https://{spellings(owner, name)[1]}"
-    targets, titles = book_index.targets(root), book_index.titles(root)
+    index = (book_index.targets(root), book_index.titles(root), book_index.terms(root))
     written = []
     for path in book_notebooks(root):
         place = path.relative_to(root)
-        prose = Prose(place.with_suffix("").as_posix(), site, targets, titles)
+        prose = Prose(place.with_suffix("").as_posix(), site, *index)
         write_atomically(edition(path, address, prose), folder / place)
         written.append(folder / place)
     text = README.format(name=f"{owner}/{name}", commit=commit(root))

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import works
-from docutils.nodes import make_id
 from notebook_prose import DIRECTIVE, FENCE
 
 THEOREMS = {"prf:theorem", "prf:proposition", "prf:lemma", "prf:corollary", "prf:definition", "prf:remark"}
@@ -52,6 +51,7 @@ class Prose:
     site: str  # the address of the published pages
     targets: dict[str, Target]
     titles: dict[str, str]  # page -> heading
+    terms: dict[str, str]  # name in the glossary, lower case -> anchor
     cited: set[str] = field(default_factory=set)
 
     def convert(self, text: str) -> str:
@@ -132,7 +132,7 @@ class Prose:
 
     def _term(self, content: str) -> str:
         text, target = titled(content)
-        return f"[{text or target}]({self.site}/book/glossary.html#term-{make_id(target)})"
+        return f"[{text or target}]({self.site}/book/glossary.html#{self.terms[target.lower()]})"
 
     def _reference(self, content: str) -> str:
         text, label = titled(content)
