@@ -85,7 +85,8 @@ def runs_folder(name: str) -> Path:
     """Return where a notebook keeps its trainings: GANCOURSE_RUNS/name, else runs/name at the root.
 
     Outside the repository, runs/name in the working directory. On Colab `prepare(drive=True)` points
-    GANCOURSE_RUNS to your Drive, and a disconnect costs minutes. The path is relative to the working directory where it can be.
+    GANCOURSE_RUNS to your Drive, and a disconnect costs minutes. The path is relative to the working
+    directory where it can be.
     """
     given = os.environ.get("GANCOURSE_RUNS")
     here = Path.cwd()
