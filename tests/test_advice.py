@@ -34,9 +34,8 @@ def tips(text: str) -> list[str]:
 def mistakes(text: str) -> dict[str, str]:
     """Return what stands under each heading of the third level."""
     parts = re.split(r"^### (.+)$", text, flags=re.MULTILINE)[1:]
-    return {
-        name: re.split(r"^## ", body, flags=re.MULTILINE)[0] for name, body in zip(parts[::2], parts[1::2])
-    }
+    bodies = (re.split(r"^## ", body, flags=re.MULTILINE)[0] for body in parts[1::2])
+    return dict(zip(parts[::2], bodies, strict=True))
 
 
 def gone(text: str, folder: Path = ROOT / "tests") -> Iterator[str]:
