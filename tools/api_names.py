@@ -11,7 +11,7 @@ from typing import Any
 # In the order of the reference. A package says in __all__ what is public, a module in its names.
 PARTS = (
     "data", "models", "losses", "penalties", "regularizers", "training", "metrics", "features", "sampling",
-    "distributed", "pretrained", "widgets", "widgets.game",
+    "distributed", "pretrained", "widgets", "widgets.game", "assignment",
 )  # fmt: skip
 
 
