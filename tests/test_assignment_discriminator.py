@@ -276,6 +276,12 @@ WRONG: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
     "the batch size in view": (
         lambda: Called(lambda net, x: net(x.view(64, 1, 28, 28))), ("output",), "view or reshape",
     ),
+    "G": (
+        lambda: nn.Sequential(nn.Linear(100, 784), nn.Unflatten(1, (1, 28, 28))), ("output",), "is this G?",
+    ),
+    "an error in a line that speaks of channels": (
+        lambda: Called(lambda net, x: net(x) + {}["channels"]), ("output",), "begin with Conv2d(1,",
+    ),
     "a tuple": (lambda: Called(lambda net, x: (net(x), x)), ("output",), "only one thing"),
     "no return": (lambda: Called(lambda net, x: None), ("output",), "is there a return"),
     "a verdict, not a number": (lambda: Called(lambda net, x: net(x) > 0.5), ("output",), "bool"),
@@ -383,6 +389,9 @@ WRONG: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
     ),
     "LayerNorm of the image": (
         lambda: nn.Sequential(nn.LayerNorm([1, 28, 28]), dcgan()), ("normalization",), "of the input",
+    ),
+    "dropout of the image, then BatchNorm": (
+        lambda: nn.Sequential(nn.Dropout(0.2), nn.BatchNorm2d(1), dcgan()), ("normalization",), "of the inp",
     ),
     "normalized by hand": (lambda: nn.Sequential(HandNorm(), dcgan()), ("normalization",), "of the input"),
     "BatchNorm after the first convolution": (

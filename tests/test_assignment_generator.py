@@ -261,6 +261,12 @@ WRONG: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
     "BatchNorm at the end, another scale": (
         lambda: biased_norm(dcgan(nn.BatchNorm2d(1), nn.Tanh())), ("normalization",), "take BatchNorm away",
     ),
+    "BatchNorm, then cut to 28 pixels": (
+        lambda: nn.Sequential(
+            *body(), nn.ZeroPad2d(2), nn.BatchNorm2d(1), nn.Tanh(), nn.ZeroPad2d(-2),
+        ),
+        ("normalization",), "take BatchNorm away",
+    ),
     "BatchNorm everywhere": (
         lambda: dcgan(nn.BatchNorm2d(1), nn.Tanh(), norm=nn.BatchNorm2d), ("normalization",), "last layer",
     ),

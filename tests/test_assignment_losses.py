@@ -181,6 +181,9 @@ WRONG: dict[str, tuple[Any, Any, bool, tuple[str, ...], str]] = {
         lambda r, f: bce(r, torch.ones(64, 1)) + bce(f, torch.zeros(64, 1)), g_right, False,
         SCALAR, "torch.ones_like(out)",
     ),
+    "an error in a line that speaks of size": (
+        d_right, lambda f: f + {}["size"], False, SCALAR, "float tensors (N, 1)",
+    ),
     "labels overwritten": (*objects(overwrite=True), False, SCALAR, "new labels for each term"),
     "whole numbers for labels": (
         d_right, lambda f: bce(f, torch.ones(len(f), 1, dtype=torch.long)), False, SCALAR, "floats too",

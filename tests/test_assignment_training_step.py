@@ -67,7 +67,7 @@ WRONG: dict[str, tuple[Slips, str, str]] = {
     "the wrong order": ([(RETURN, "g_loss.item(), d_loss.item()")], "returns", "D's first"),
     "one number": ([(RETURN, "d_loss.item() + g_loss.item()")], "returns", "return d_loss.item(), g_loss"),
     "nothing": ([(f"return {RETURN}", "pass")], "returns", "return d_loss.item(), g_loss.item()"),
-    "three numbers": ([(RETURN, RETURN + ", 0.0")], "returns", "a tuple of 3"),
+    "three numbers": ([(RETURN, RETURN + ", 0.0")], "returns", "found a tuple of 3"),
     "NaN": ([(RETURN, "float('nan'), g_loss.item()")], "returns", "logarithm of 0"),
     "losses for each image": ([(RETURN, "on_real, on_fake")], "returns", "not of two numbers"),
     "the answers, not the losses": (

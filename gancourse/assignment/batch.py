@@ -70,14 +70,18 @@ def _first(batch: Any) -> Any:
 def _kind(batch: Any, first: Any) -> str:
     if issubclass(type(batch), type):
         return f"the class {batch.__name__}"
-    inside = f" that begins with a {type(first).__name__}" if first is not batch else ""
-    return f"a {type(batch).__name__}{inside}"
+    if issubclass(type(first), Tensor):
+        return f"a tensor, {first.dtype}, {first.layout}, {first.device}"
+    inside = f" that begins with type {type(first).__name__}" if first is not batch else ""
+    return f"an object of type {type(batch).__name__}{inside}"
 
 
 def _no_batch(batch: Any, first: Any) -> str:
     """Say what to hand over in place of what is no tensor."""
     if issubclass(type(batch), torch.utils.data.Dataset):
         return "wrap the data set, DataLoader(dataset, batch_size=128, shuffle=True), then next(iter(loader))"
+    if issubclass(type(first), Tensor):
+        return "hand over a plain tensor of float32"
     if issubclass(type(batch), dict):
         return "hand over the images alone, the dictionary's entry that holds them"
     if first is not batch:
@@ -143,8 +147,8 @@ def _shape(sheet: Sheet, given: Tensor, values: Tensor) -> Tensor | None:
 def _range(sheet: Sheet, dtype: torch.dtype, x: Tensor) -> None:
     """Judge the rule `range` on images (N, 1, H, W)."""
     low, high, border = x.min().item(), x.max().item(), _border(x)
-    found = f"{low:.2f} to {high:.2f}" + ("" if dtype.is_floating_point else f", {dtype}")
-    if border > 0 and low >= -1 - SLACK:
+    found = f"{low:.3g} to {high:.3g}" + ("" if dtype.is_floating_point else f", {dtype}")
+    if border > -0.8 and -1 - SLACK <= low < -1 + SLACK and -1 < high <= 1 + SLACK:
         found += f", {border:.2f} at the border"
     wrong = _wrong_range(dtype, low, high, border)
     sheet.judge("range", not wrong, found, wrong)

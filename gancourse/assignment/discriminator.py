@@ -103,22 +103,21 @@ def _shape_hint(out: Tensor) -> str:
 
 
 def _error_hint(error: str) -> str:
-    product = re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", error)
+    said = error.split(" (at `")[0]  # without the student's line
+    product = re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", said)
+    if product and product[3] == "100":
+        return "is this G? A layer wants 100 numbers: hand over D"
     if product and int(product[1]) == N:
         return f"after Flatten an image has {product[2]} numbers: Linear({product[2]}, 1)"
-    if product or "size mismatch" in error or "flatten" in error.lower():
+    if product or "size mismatch" in said:
         return "Flatten is missing or takes the batch too: nn.Flatten(), or x.flatten(1), before Linear"
-    if "invalid for input of size" in error:
+    if "invalid for input of size" in said:
         return "do not write the batch size into view or reshape: x.flatten(1) fits any batch"
-    if "channels" in error:
+    if "channels" in said:
         return "MNIST has one channel, so begin with Conv2d(1, ...); then each layer takes what the last gave"
-    if "Kernel size" in error or "too small" in error:
-        return (
-            "the map has become too small: 28 to 14 to 7 by two convolutions of stride 2, 7 to 4 by a third"
-        )
-    return (
-        "D takes one tensor of images (N, 1, 28, 28); begin with Conv2d(1, ...), end with Flatten and Linear"
-    )
+    if "Kernel size" in said or "too small" in said:
+        return "the map became too small: two convolutions of stride 2 make 28 to 14 to 7, a third 7 to 4"
+    return "D takes one tensor of images (N, 1, 28, 28): begin with Conv2d(1, ...), end in Flatten, Linear"
 
 
 # ------------------------------------------------------------------ the range of the output

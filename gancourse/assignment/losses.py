@@ -154,13 +154,14 @@ def _trouble(name: str, value: Any, number: float | None) -> tuple[str, str] | N
 
 
 def _error_hint(error: str) -> str:
-    if "positional argument" in error or "not callable" in error:
+    said = error.split(" (at `")[0]  # without the student's line
+    if "positional argument" in said or "not callable" in said:
         return "hand over two functions: d_loss takes D's outputs on real and on fake images, g_loss on fakes"
-    if "size" in error or "shape" in error:
-        return "make labels that fit the outputs: torch.ones_like(out), torch.zeros_like(out)"
-    if "inplace" in error:
+    if "inplace" in said:
         return "make new labels for each term: fill_ overwrites those that backward still needs"
-    if "between 0 and 1" in error:
+    if "size" in said or "shape" in said:
+        return "make labels that fit the outputs: torch.ones_like(out), torch.zeros_like(out)"
+    if "between 0 and 1" in said:
         return "BCELoss takes probabilities; is everything that goes into it between 0 and 1?"
     return "the arguments are D's outputs, float tensors (N, 1); labels are floats too: torch.ones_like(out)"
 

@@ -44,9 +44,10 @@ _RETURN = "return the two losses that were descended, D's first: return d_loss.i
 
 
 def _words(value: Any) -> str:
+    name = type(value).__name__
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}, not of two numbers"
-    return f"one {type(value).__name__}"
+        return f"a {name} of {len(value)}" if len(value) != 2 else f"a {name}, not of two numbers"
+    return f"one object of type {name}"
 
 
 def _pair(value: Any) -> tuple[float, float] | None:

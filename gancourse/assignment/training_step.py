@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from gancourse.assignment.gradients import EXACT, Kind
 from gancourse.assignment.guard import Clock
 from gancourse.assignment.judge import Undone, judged
 from gancourse.assignment.mishaps import blame
@@ -47,7 +48,7 @@ def check_training_step(step: Any, logits: bool = False) -> Report:
 def _step(sheet: Sheet, clock: Clock, step: Any, logits: bool) -> None:
     if issubclass(type(step), type) or not callable(step):
         hint = "hand over the function itself, without calling it: check_training_step(step)"
-        return sheet.failed("returns", f"a {type(step).__name__}", hint)
+        return sheet.failed("returns", f"an object of type {type(step).__name__}", hint)
     game = play(clock, step, logits)
     log = game.log
     idle = not log.passes and all(value in (None, ...) for value in log.returned)
@@ -111,8 +112,7 @@ def _modes(sheet: Sheet, log: Log, used: list[Pass]) -> None:
 
 def _inputs(sheet: Sheet, turns: Turns, used: list[Pass]) -> None:
     """Judge the rule `inputs`."""
-    rows = [r for parts in turns.reader.rows.values() for r in parts]
-    scaled = {r.kind for r in rows if r.change == "scaled"}
+    scaled = _scaled(turns)
     if turns.game.log.changed_real:
         hint = (
             "the loader's batch is used again: write real = real * 2 - 1 rather than real.mul_(2), if at all"
@@ -129,6 +129,11 @@ def _inputs(sheet: Sheet, turns: Turns, used: list[Pass]) -> None:
 def _uniform(seen: Pass) -> bool:
     """Tell whether rows of z or images are repeated in a pass."""
     return len(seen.x.unique(dim=0)) < len(seen.x)
+
+
+def _scaled(turns: Turns) -> set[Kind]:
+    """Return the kinds of images that D saw on another scale."""
+    return {r.kind for parts in turns.reader.rows.values() for r in parts if r.change == "scaled"}
 
 
 def _by_g(passes: list[Pass]) -> list[Pass]:
@@ -167,7 +172,8 @@ def _remarks(sheet: Sheet, turns: Turns) -> None:
     if _attached(turns):
         sheet.remark("d_loss.backward() runs through G too: fake.detach() saves that time")
     terms = {player: [t for r in turns.of(player) for t in r.terms()] for player in ("D", "G")}
-    if any(t.form == "random" for t in terms["D"]):
+    forms = {t.form for t in terms["D"]}
+    if "random" in forms and "unknown" not in forms:
         sheet.remark("the labels of real images are drawn at random: harmless, as smoothing is")
     if any(0.65 <= t.label < 0.98 for t in terms["G"] if t.kind == "fake"):
         sheet.remark("G's own label is smoothed: it needs no smoothing, only D's label of real images does")
@@ -178,8 +184,9 @@ def _attached(turns: Turns) -> bool:
     """Tell whether D's loss leaves gradients in G at D's step."""
     for reading in turns.of("D"):
         in_g = turns.reader.split(reading.step, "G")[0]
-        if any(part.pull in in_g for part in reading.own()):
-            return True
+        for part in reading.own():
+            if part.pull in in_g and any(t.kind == "fake" and t.label <= 0.5 for t in part.terms):
+                return True
     return False
 
 
@@ -189,8 +196,10 @@ def _remark_on_steps(sheet: Sheet, turns: Turns) -> None:
         most = max((sum(r.step.call == call for r in readings) for call in turns.calls()), default=0)
         if most > 1:
             sheet.remark(f"{most} steps of {player} in a call: the assignment needs one")
+        readings = [r for r in readings if r.unknown < EXACT and all(t.form != "unknown" for t in r.terms())]
         times = [part.times for r in readings for part in r.own()]
-        if any(r.clipped for r in readings) or any(abs(k - 1) > 0.02 for k in times):
+        scaled = any(abs(k - 1) > 0.02 for k in times) and not _scaled(turns)
+        if scaled or any(r.clipped for r in readings):
             sheet.remark(f"{player}'s gradient is clipped or scaled: harmless, and not needed here")
         weights = {round(abs(t.weight), 2) for r in readings for t in r.terms() if t.kind == "fake"}
         if player == "D" and any(w > 2 or w < 0.2 for w in weights):

@@ -114,7 +114,9 @@ def _clean(sheet: Sheet, turns: Turns) -> None:
     old = [part for part in dirty[0].parts if part.leftover]
     from_d = any(t.kind == "real" or t.label <= 0.5 for part in old for t in part.terms)
     before = any(part.pull.call < step.call for part in old)
-    what = "the call before" if before else "D's loss" if from_d else "G's loss"
+    what = "D's loss" if from_d else "G's loss"
+    if before or from_d == (step.player == "D"):
+        what = "the call before" if before else "the step before"
     hint = f"{optimizer}.zero_grad() right before {loss}.backward()"
     if step.player == "D":
         hint += ": g_loss.backward() leaves gradients in D too"
@@ -135,6 +137,10 @@ def _totals(terms: Iterable[Term]) -> dict[Kind, tuple[float, float]]:
     return {kind: (w, labels / w if w else 0.0) for kind, (w, labels) in sums.items()}
 
 
+def _label(value: float) -> str:
+    return f"{round(value, 2) + 0.0:g}"  # no minus before a 0
+
+
 def _d_fault(turns: Turns, call: int) -> Fault | None:
     """Return what is wrong with D's update in a call."""
     terms = [t for r in turns.of("D", call) for t in r.terms()]
@@ -144,7 +150,7 @@ def _d_fault(turns: Turns, call: int) -> Fault | None:
     if "real" not in totals or "fake" not in totals:
         return _one_sided(totals)
     (w_real, real), (w_fake, fake) = totals["real"], totals["fake"]
-    found = f"D(real) towards {real:.2g}, D(fake) towards {fake:.2g}"
+    found = f"D(real) towards {_label(real)}, D(fake) towards {_label(fake)}"
     if w_real < 0 or w_fake < 0:
         return "D's loss goes up", "the cross-entropy is minimized: look at the signs of the logarithms"
     if real < 0.5 and fake > 0.5:
@@ -187,7 +193,7 @@ def _g_fault(turns: Turns, call: int) -> Fault | None:
     if weight < 0:
         return "D(fake) pushed away from 1", "the sign: G descends -log D(G(z))"
     if label < 0.65:
-        return f"D(fake) towards {label:.2g}", "G wants D to say real: label 1 for the fakes in G's turn"
+        return f"D(fake) towards {_label(label)}", "G wants D to say real: label 1 for the fakes in G's turn"
     return _unknown(turns, "G", call)
 
 
