@@ -201,6 +201,9 @@ print("".join(out.text for out in notebook.cells[0].outputs if out.get("name") =
 """
 
 
+HANGS = 400  # seconds; the slowest edition takes a fourth of that on a busy machine
+
+
 class Clean(NamedTuple):
     """An environment, what it held before the first cell ran, and what that cell said."""
 
@@ -219,7 +222,15 @@ def execute(python: Path, notebook: Path, folder: Path, *first_only: str) -> str
         k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST", "JUPYTER", "VIRTUAL"))
     }
     command = [python, "-c", RUN, notebook, *first_only]
-    done = subprocess.run(command, cwd=folder, env=env | own, capture_output=True, text=True)
+    for last in (False, True):
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=env | own, capture_output=True, text=True, timeout=HANGS
+            )
+            break
+        except subprocess.TimeoutExpired:  # Jupyter once lost a message: both ends then wait for ever
+            if last:
+                raise
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
