@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import time
@@ -103,19 +104,26 @@ def swallows() -> None:
             pass
 
 
+def suppresses() -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(1)
+
+
 def multiplies() -> None:
     a = torch.rand(200, 200)
     while True:
         a = a @ a / a.norm()
 
 
-@pytest.mark.parametrize("call", [forever, sleeps, swallows, multiplies])
+@pytest.mark.parametrize("call", [forever, sleeps, swallows, suppresses, multiplies])
 def test_code_that_does_not_return_is_stopped(call: Callable[[], None]) -> None:
     began = time.monotonic()
     outcome = attempt(Clock(0.3), call)
     assert time.monotonic() - began < 3
     assert outcome.error == "no answer after 0.3 seconds; is there a loop that never ends?"
     assert sys.gettrace() is None or "coverage" in str(sys.gettrace())
+    assert sys.exc_info() == (None, None, None)  # else it stood behind every later error of the notebook
 
 
 def test_a_clock_is_shared_by_the_calls_of_a_check() -> None:
@@ -143,6 +151,7 @@ def raises(error: BaseException) -> Callable[[], None]:
         (SystemExit(3), "SystemExit: 3 (at `raise error`)"),
         (KeyboardInterrupt(), "KeyboardInterrupt: (at `raise error`)"),
         (Unprintable(), "Unprintable"),
+        (StopIteration(), "StopIteration: (at `raise error`)"),
         (ValueError("one\ntwo"), "ValueError: one (at `raise error`)"),
     ],
 )

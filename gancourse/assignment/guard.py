@@ -59,7 +59,7 @@ def attempt(clock: Clock, call: Callable[..., Any], *arguments: Any, **named: An
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with limit(clock.left()):
-                return Outcome(call(*arguments, **named))
+                return Outcome(next(_apart(call, *arguments, **named)))
     except NotImplementedError as error:
         return Outcome(error=_words(error), undone=True)
     except TimeUp:
@@ -68,8 +68,16 @@ def attempt(clock: Clock, call: Callable[..., Any], *arguments: Any, **named: An
         return Outcome(error=_words(error))
 
 
+def _apart(call: Callable[..., Any], *arguments: Any, **named: Any) -> Iterator[Any]:
+    # An error raised by a trace function within a handler stays in `sys.exception()` of whoever runs it.
+    # A generator has a state of its own for that, which ends with it.
+    yield call(*arguments, **named)
+
+
 def _words(error: BaseException) -> str:
     """Name the error, and the line of the student's code that raised it."""
+    if isinstance(error.__cause__, StopIteration):  # which no generator lets out under its own name
+        error = error.__cause__
     try:
         said = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
         frames = traceback.extract_tb(error.__traceback__)
