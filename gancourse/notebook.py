@@ -1,12 +1,14 @@
 """What a notebook asks before it starts, and what its stamp tells afterwards."""
 
 import importlib
+import json
 import os
 import platform
+from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 import torch
 
@@ -64,6 +66,21 @@ def environment() -> Environment:
     versions = {name: _version(name) for name in ("torch", "torchvision", "numpy")}
     own = {"python": platform.python_version(), "gancourse": gancourse.__version__}
     return {"device": device_name(), "versions": own | versions}
+
+
+def origin(seconds: float, device: torch.device | None = None) -> dict[str, Any]:
+    """Say where and when a training was made, and in how many seconds; a checkpoint keeps it."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"device": device_name(device), "date": now, "wall_s": round(seconds, 1)}
+
+
+def note_run(directory: Path, steps: int, reused: int, made: dict[str, Any]) -> None:
+    """Tell the notebook's stamp about a training, where one is listening; `made` is its `origin`."""
+    listener = os.environ.get("GANCOURSE_RUN_LOG")
+    if listener:
+        facts = {"run": str(directory), "steps": steps, "steps_reused": reused, **made}
+        with open(listener, "a") as file:
+            file.write(json.dumps(facts) + "\n")
 
 
 def _version(name: str) -> str:

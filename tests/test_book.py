@@ -22,6 +22,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_maker import small, sound
 from notebook_stamp import package_sha256
+from run_notebook import STUDENT_EDITION, book_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,7 +40,8 @@ def lay(folder: Path, **texts: str) -> Path:
 def test_every_page_of_the_contents_is_built(html: Path) -> None:
     names = {page.relative_to(html).as_posix() for page in pages.pages(html)}
     assert {"book/index.html", "book/notation.html", "book/glossary.html", "book/bibliography.html"} <= names
-    chapters = {f"book/{path.stem}.html" for path in (ROOT / "book").glob("[0-9][0-9]*-*.ipynb")}
+    notebooks = [*book_notebooks(), ROOT / STUDENT_EDITION]
+    chapters = {path.relative_to(ROOT).with_suffix(".html").as_posix() for path in notebooks}
     assert chapters <= names, f"in book/ but not in _toc.yml: {sorted(chapters - names)}"
 
 
@@ -213,7 +215,7 @@ def test_a_quick_time_is_noted(tmp_path: Path) -> None:
 
 
 def test_every_chapter_has_a_quick_time() -> None:
-    assert set(chapter_times.read_quick_times()) == {path.stem for path in (ROOT / "book").glob("*.ipynb")}
+    assert set(chapter_times.read_quick_times()) == {path.stem for path in book_notebooks()}
 
 
 # ------------------------------------------------------------------ the checks catch their faults

@@ -21,11 +21,11 @@ import pytest
 import repository
 from nbformat import NotebookNode
 from notebook_prose import load, prose
-from notebook_stamp import code_sources
+from notebook_stamp import code_sources, read_stamp
 from plain_markdown import EditionError, Prose, Target
-from run_notebook import ROOT, book_notebooks
+from run_notebook import ROOT
 
-NOTEBOOKS = book_notebooks()
+NOTEBOOKS = list(colab_edition.sources())
 IDS = [path.stem for path in NOTEBOOKS]
 SITE = "https://ann.github.io/gans"
 # What MyST reads and plain Markdown does not: roles, directives, labels, options, comments.
@@ -73,7 +73,7 @@ def test_the_numbers_are_those_of_the_page(path: Path, edition: Path, html: Path
     made = load(edition / path.relative_to(ROOT))
     text = "\n\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
     named = re.findall(r"^\*\*((?:Theorem|Proposition|Lemma|Corollary|Exercise) \d+)", text, re.MULTILINE)
-    article = pages.soup(html / f"book/{path.stem}.html").select_one("article")
+    article = pages.soup((html / path.relative_to(ROOT)).with_suffix(".html")).select_one("article")
     headings = [found.get_text(" ") for found in article.select("p.admonition-title")]
     on_page = [" ".join(words.split()[:2]) for words in headings if not words.startswith("Solution")]
     assert named == on_page
@@ -110,7 +110,8 @@ def test_code_and_outputs_are_the_books(path: Path, edition: Path) -> None:
     assert [cell.get("outputs") for cell in made.cells if cell.cell_type == "code"][1:] == [
         cell.outputs for cell in own.cells if cell.cell_type == "code"
     ]
-    assert made.cells[-1].source == own.cells[-1].source  # the stamp
+    if read_stamp(own):
+        assert made.cells[-1].source == own.cells[-1].source
 
 
 TARGETS = {

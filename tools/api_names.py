@@ -12,6 +12,7 @@ from typing import Any
 PARTS = (
     "data", "models", "losses", "penalties", "regularizers", "training", "metrics", "features", "sampling",
     "distributed", "pretrained", "widgets", "widgets.game", "assignment",
+    "assignment.grading",
 )  # fmt: skip
 
 

@@ -27,6 +27,11 @@ def title(notebook: NotebookNode) -> str:
     return re.sub(r"^#\s+", "", notebook.cells[0].source.partition("\n")[0]).partition(":")[0]
 
 
+def place(path: Path) -> str:
+    """Return a notebook's path as a page of book/ links to it."""
+    return "/".join(path.parts[path.parts.index("book") + 1 :])
+
+
 def whole(text: str) -> str:
     """Keep a duration or a date on one line."""
     return text.replace(" ", "\N{NO-BREAK SPACE}").replace("-", "\N{NON-BREAKING HYPHEN}")
@@ -43,7 +48,7 @@ def times(chapters: Chapters) -> list[str]:
     for path, notebook in chapters.items():
         stamp = read_stamp(notebook)
         training = sum(run["wall_s"] for run in stamp["runs"])
-        link = f"[{title(notebook)}]({path.name})"
+        link = f"[{title(notebook)}]({place(path)})"
         spent = [full_seconds(stamp), training]
         durations = [quick_text(path.stem), *(duration(seconds) for seconds in spent)]
         rows.append([link, *map(whole, durations), stamp["device"]])
@@ -60,7 +65,7 @@ def stamps(chapters: Chapters) -> list[str]:
         runs, days = stamp["runs"], sorted({run["date"][:10] for run in stamp["runs"]})
         when = " to ".join(map(whole, dict.fromkeys((days[0], days[-1])))) if days else ""
         same = "today's" if stamp["package_sha256"] == now else f"`{stamp['package_sha256'][:6]}`"
-        row = [f"[{title(notebook)}]({path.name})", whole(stamp["date"][:10]), stamp["device"]]
+        row = [f"[{title(notebook)}]({place(path)})", whole(stamp["date"][:10]), stamp["device"]]
         rows.append([*row, stamp["versions"]["torch"], f"{len(runs)}, {when}" if runs else "none", same])
     return as_table(rows)
 

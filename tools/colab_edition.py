@@ -23,7 +23,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebook_stamp import STAMP_ID, duration, read_stamp
 from plain_markdown import EditionError, Prose
 from repository import current, owner_and_name, spellings
-from run_notebook import ROOT, book_notebooks, write_atomically
+from run_notebook import ROOT, STUDENT_EDITION, book_notebooks, write_atomically
 
 FIRST = """\
 # @title Run this cell first: it installs gancourse and says what to expect
@@ -77,14 +77,17 @@ def expected_times(name: str, stamp: dict[str, Any]) -> dict[str, str]:
     return {"quick": quick, "full": f"{duration(full_seconds(stamp))} on {stamp['device']}"}
 
 
-def edition(path: Path, address: str, prose: Prose) -> NotebookNode:
-    """Return the notebook with plain Markdown, a first cell that installs `address`, and its references."""
+def edition(path: Path, address: str, prose: Prose, executed: Path) -> NotebookNode:
+    """Return the notebook with plain Markdown, a first cell that installs `address`, and its references.
+
+    `executed` is the notebook whose times are told: the same, or the master of a student edition.
+    """
     notebook = nbformat.read(path, as_version=4)
-    stamp = read_stamp(notebook)
+    stamp = read_stamp(nbformat.read(executed, as_version=4))
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = prose.convert(cell.source)
-    source = FIRST.format(address=address, **expected_times(path.stem, stamp))
+    source = FIRST.format(address=address, **expected_times(executed.stem, stamp))
     first = new_code_cell(source, id="colab", metadata={"cellView": "form"})
     listed = "\n".join(["## References", "", *works.references(prose.cited)])
     at = next((n for n, cell in enumerate(notebook.cells) if cell.id == STAMP_ID), len(notebook.cells))
@@ -94,16 +97,25 @@ def edition(path: Path, address: str, prose: Prose) -> NotebookNode:
     return notebook
 
 
+def sources(root: Path = ROOT) -> dict[Path, Path]:
+    """Return the notebooks that have an edition, each with the notebook that was executed for it."""
+    found = {path: path for path in book_notebooks(root)}
+    student = root / STUDENT_EDITION
+    if student.exists():
+        found[student] = student.with_name(f"{student.stem}-solution.ipynb")
+    return found
+
+
 def write(folder: Path, address: str, root: Path = ROOT) -> list[Path]:
     """Write every notebook's edition into the folder, under the notebook's own path; return the files."""
     owner, name = owner_and_name(current(root))
     site = f"https://{spellings(owner, name)[1]}"
     index = (book_index.targets(root), book_index.titles(root), book_index.terms(root))
     written = []
-    for path in book_notebooks(root):
+    for path, executed in sources(root).items():
         place = path.relative_to(root)
         prose = Prose(place.with_suffix("").as_posix(), site, *index)
-        write_atomically(edition(path, address, prose), folder / place)
+        write_atomically(edition(path, address, prose, executed), folder / place)
         written.append(folder / place)
     text = README.format(name=f"{owner}/{name}", commit=commit(root))
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -25,6 +25,7 @@ from notebook_stamp import code_sha256, duration, package_sha256, read_stamp, wr
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "_build" / "notebooks"
+STUDENT_EDITION = Path("book") / "assignment" / "dcgan.ipynb"
 
 
 def find_notebook(name: str, root: Path = ROOT) -> Path:
@@ -42,9 +43,10 @@ def find_notebook(name: str, root: Path = ROOT) -> Path:
 
 
 def book_notebooks(root: Path = ROOT) -> list[Path]:
-    """List the book's notebooks."""
-    paths = sorted((root / "book").rglob("*.ipynb"))
-    return [path for path in paths if ".ipynb_checkpoints" not in path.parts]
+    """List the book's executed notebooks; the student edition of the assignment is made from one of them."""
+    paths = sorted((root / "book").rglob("*.ipynb"), key=lambda path: (len(path.parts), path))
+    made = root / STUDENT_EDITION
+    return [path for path in paths if ".ipynb_checkpoints" not in path.parts and path != made]
 
 
 def shown_path(path: Path) -> str:

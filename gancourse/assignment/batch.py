@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gancourse.assignment.blanks import Blank
 from gancourse.assignment.guard import Clock, attempt
 from gancourse.assignment.guard import plain as plain_tensor
 from gancourse.assignment.judge import judged
@@ -42,7 +43,7 @@ def check_data(batch: Any) -> Report:
     that is missing counts. The batch is left as it was. Ten points, printed rule by rule.
     """
     # No call and no net: nothing of it must be restored, and a loader is not searched for nets.
-    blank = [batch] if batch is None or batch is ... else []
+    blank = [batch] if batch is None or batch is ... or isinstance(batch, Blank) else []
     return judged("check_data", DATA, lambda sheet, clock: _data(sheet, clock, batch), *blank)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from gancourse.assignment.guard import Clock, Outcome, attempt, untouched
+from gancourse.assignment.blanks import Blank
+from gancourse.assignment.guard import TO_DO, Clock, Outcome, attempt, untouched
 from gancourse.assignment.record import modules_in
 from gancourse.assignment.report import Report, Rule, Sheet
 
@@ -24,7 +25,10 @@ def judged(
     """
     sheet = Sheet(name, rules)
     if any(thing is None or thing is ... for thing in given):
-        return sheet.not_done("fill in the cell above, run it, then run this cell again")
+        return sheet.not_done(TO_DO)
+    for thing in given:
+        if isinstance(thing, Blank):
+            return sheet.not_done(thing.waits_for)
     try:
         held = [module for thing in given for module in attempt(Clock(), modules_in, thing).value or ()]
         with torch.device("cpu"), untouched(*held):

@@ -52,17 +52,17 @@ def check_progress(render: Any, G: Any) -> Report:
     return judged("check_progress", PROGRESS, body, render, G, *held)
 
 
-def check_interpolation(interpolate: Any) -> Report:
+def check_interpolation(interpolate: Any, arc: bool = False) -> Report:
     """Check `interpolate(G, z1 (100,), z2 (100,), steps=8)` -> pictures (8, 1, 28, 28). Taught in chapter 5.
 
     The G is the check's own; the z come as (1, 100) to whom (100,) does not suit. Straight lines and arcs are
-    right. Ten points, printed rule by rule.
+    right, with `arc` arcs alone. Ten points, printed rule by rule.
     """
     held = attempt(Clock(), modules_in, interpolate).value or []
 
     def body(sheet: Sheet, clock: Clock) -> None:
         with without_figures():
-            judge_walk(sheet, clock, interpolate)
+            judge_walk(sheet, clock, interpolate, arc)
 
     return judged("check_interpolation", INTERPOLATION, body, interpolate, *held)
 

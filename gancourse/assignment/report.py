@@ -1,5 +1,7 @@
 """What a check of the assignment finds, told to the student and returned to the grader."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -13,6 +15,10 @@ class Report:
     score: float
     max_score: float
     failed: tuple[str, ...] = ()
+
+    def of(self, max_score: float) -> Report:
+        """Return the same outcome, worth so many points."""
+        return Report(self.score * max_score / self.max_score, max_score, self.failed)
 
 
 @dataclass(frozen=True)

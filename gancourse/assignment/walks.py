@@ -43,8 +43,8 @@ class _Row:
         return listed or tuple(shape[1:]) == (1, SIDE, SIDE)
 
 
-def judge_walk(sheet: Sheet, clock: Clock, interpolate: Any) -> None:
-    """Judge all rules of the check: count and shape, ends, path, mode of G."""
+def judge_walk(sheet: Sheet, clock: Clock, interpolate: Any, arc: bool) -> None:
+    """Judge all rules of the check: count and shape, ends, path (with `arc` the spherical one), mode of G."""
     if not callable(interpolate):
         hint = "hand over the function, not its pictures: check_interpolation(interpolate)"
         return sheet.failed("shape", f"a {type(interpolate).__name__}", hint)
@@ -53,7 +53,7 @@ def judge_walk(sheet: Sheet, clock: Clock, interpolate: Any) -> None:
         return None
     _steps(sheet, row, _row(clock, interpolate, OTHER))
     if row.pictures.isfinite().all() and len(row.pictures) > 1:
-        _walk(sheet, row)
+        _walk(sheet, row, arc)
     elif len(row.pictures) > 1:
         hint = "NaN in slerp: arccos takes the cosine of z1 and z2, their dot product over both norms"
         sheet.failed("path", "pixels that are not finite", hint)
@@ -129,7 +129,7 @@ def _steps(sheet: Sheet, row: _Row, other: _Row) -> None:
     return None
 
 
-def _walk(sheet: Sheet, row: _Row) -> None:
+def _walk(sheet: Sheet, row: _Row, arc: bool) -> None:
     """Judge the rules `path` and `ends`; where the path is lost, ends that are not right are not judged."""
     assert row.pictures is not None
     z, off = _read(sheet, row.pictures)
@@ -138,7 +138,7 @@ def _walk(sheet: Sheet, row: _Row) -> None:
     norms = basis.norm(dim=1)
     beside = (z - weights @ basis).norm(dim=1) / norms.mean()
     far = (weights * norms)[:, 1] / (weights * norms).sum(1).clamp(min=1e-6)  # how far on the way, 0 to 1
-    fault = _fault(row, z, off, beside, weights, far)
+    fault = _fault(row, z, off, beside, weights, far) or (_off_the_arc(z) if arc else None)
     found, hint = fault or ("points between z1 and z2, in order", "")
     sheet.judge("path", not fault, found, hint)
     if not fault and far.diff().abs().max() > 3 * far.diff().abs().min():
@@ -186,6 +186,16 @@ def _fault(
         return f"a weight of {weights.min():.2f}", hint
     if not ((far.diff() > 1e-3).all() or (far.diff() < -1e-3).all()):
         return "steps that stand still or go back", _T
+    return None
+
+
+def _off_the_arc(z: Tensor) -> tuple[str, str] | None:
+    """Say why a path (N, 100) is not the arc between its ends: it comes nearer to 0 than they are."""
+    norms = z.norm(dim=1)
+    if norms.min() < 0.98 * norms[[0, -1]].min():
+        share = norms.min() / norms[[0, -1]].min()
+        hint = "slerp's weights are sin((1 - t) * angle) / sin(angle) and sin(t * angle) / sin(angle)"
+        return f"z on the chord: the shortest has {share:.0%} of the length of the shorter end", hint
     return None
 
 

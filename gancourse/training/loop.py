@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import threading
 import time
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from gancourse.data.loaders import Data, DeviceLoader
 from gancourse.distributed import any_rank, rank, world_size
 from gancourse.losses import GANLoss
+from gancourse.notebook import note_run
 from gancourse.training import checkpoint
 from gancourse.training.checkpoint import CheckpointError
 from gancourse.training.config import HISTORY, Run, TrainConfig
@@ -234,9 +233,5 @@ def _ended(trainer: Trainer, reused: int) -> Run:
 
 
 def _log(run: Run, directory: Path | None) -> None:
-    """Tell the notebook's stamp about a run that has a directory, where one is listening."""
-    listener = os.environ.get("GANCOURSE_RUN_LOG")
-    if listener and directory is not None and rank() == 0:
-        facts = {"run": str(directory), "steps": run.step, "steps_reused": run.reused, **run.origin}
-        with open(listener, "a") as file:
-            file.write(json.dumps(facts) + "\n")
+    if directory is not None and rank() == 0:
+        note_run(directory, run.step, run.reused, run.origin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NoReturn
 
@@ -14,7 +13,7 @@ from torch.optim import Adam
 from gancourse.data.loaders import Data, DeviceLoader, Loader, loader_of
 from gancourse.distributed import average_, data_parallel, local_part
 from gancourse.losses import GANLoss
-from gancourse.notebook import device_name
+from gancourse.notebook import origin
 from gancourse.penalties import Critic, clip_weights_
 from gancourse.regularizers import unrolled
 from gancourse.training import checkpoint
@@ -215,16 +214,11 @@ class Trainer:
 
     def facts(self) -> dict[str, Any]:
         """Return what a checkpoint says of itself; a run that was only read keeps its origin."""
-        origin = {
-            "device": device_name(self.device),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "wall_s": round(self.seconds, 1),
-        }
         return {
             "step": self.step,
             "identity": self.identity,
             "device_type": self.device.type,
-            "origin": origin,
+            "origin": origin(self.seconds, self.device),
         }
 
     def check_losses(self) -> None:
