@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
+from nbclient import NotebookClient
 from nbformat import NotebookNode
 from run_notebook import ROOT, STUDENT_EDITION
 
-from gancourse.assignment.grading import Limits
+from gancourse.assignment.grading.command import main as command_line
 from gancourse.assignment.grading.course import MASTER, make_course, nbgrader, student_edition
 
 EDITION = ROOT / STUDENT_EDITION
@@ -43,7 +49,7 @@ def test_the_student_edition_is_what_nbgrader_makes_of_the_master() -> None:
 
 def test_the_student_edition_gives_nothing_away() -> None:
     text = EDITION.read_text(encoding="utf-8")
-    for hidden in ("BEGIN SOLUTION", "HIDDEN TESTS", "solution-only", '"stamp"', "eigvals", "arccos("):
+    for hidden in ("BEGIN SOLUTION", "HIDDEN TESTS", "solution-only", '"stamp"', "cov_fake", "arccos("):
         assert hidden in SOLUTION.read_text(encoding="utf-8")
         assert hidden not in text
     assert not any(cell.get("outputs") for cell in load(EDITION).cells)
@@ -142,7 +148,7 @@ CLASS: dict[str, tuple[NotebookNode, dict[str, float]]] = {
         },
     ),
 }  # fmt: skip
-LIMITS = Limits(cell_seconds=150)
+HANGING_SECONDS = 20.0
 
 
 def marks_of(course: Path, student: str) -> dict[str, float]:
@@ -158,19 +164,25 @@ def marks_of(course: Path, student: str) -> dict[str, float]:
         return dict(book.execute(ask, (student,)).fetchall())
 
 
+def asked(course: Path, task: str, *arguments: str) -> None:
+    done = nbgrader(course, task, "dcgan", *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A course in which nbgrader graded the class and wrote its feedback."""
     folder = make_course(tmp_path_factory.mktemp("nbgrader") / "course", SOLUTION)
-    config = folder / "nbgrader_config.py"
-    config.write_text(config.read_text() + f"c.MarkOutside.cell_seconds = {LIMITS.cell_seconds}\n")
     for student, (notebook, _) in CLASS.items():
         place = folder / "submitted" / student / "dcgan" / "dcgan.ipynb"
         place.parent.mkdir(parents=True)
         nbformat.write(notebook, place)
-    for command in ("generate_assignment", "autograde", "generate_feedback"):
-        done = nbgrader(folder, command, "dcgan")
-        assert done.returncode == 0, done.stderr[-3000:]
+    asked(folder, "generate_assignment")
+    asked(folder, "autograde", "--CourseDirectory.student_id_exclude=hanging")
+    config = folder / "nbgrader_config.py"
+    config.write_text(f"{config.read_text()}c.MarkOutside.cell_seconds = {HANGING_SECONDS}\n")
+    asked(folder, "autograde", "--student=hanging")
+    asked(folder, "generate_feedback")
     return folder
 
 
@@ -180,3 +192,52 @@ def test_nbgrader_gives_the_marks_that_are_due(student: str, course: Path) -> No
     found = marks_of(course, student)
     assert set(found) == set(CHECKS)
     assert {name: found[name] for name in CLASS[student][1]} == CLASS[student][1]
+
+
+@pytest.mark.slow
+def test_the_feedback_shows_what_the_checks_said(course: Path) -> None:
+    page = (course / "feedback" / "wrong" / "dcgan" / "dcgan.html").read_text(encoding="utf-8")
+    text = " ".join(BeautifulSoup(page, "html.parser").get_text(" ").split())
+    assert "hint: end G with Tanh" in text
+    assert "expected D's loss -log(1 - D(G(z))) on fakes: label 0; found label 1" in text
+    assert 'reread: chapter 8, "The distance between two Gaussians"' in text
+    assert "(Score: 7.0 / 10.0)" in text
+
+
+@pytest.mark.slow
+def test_the_command_gives_the_same_marks_without_nbgrader(course: Path, tmp_path: Path) -> None:
+    (tmp_path / "class").mkdir()
+    nbformat.write(CLASS["wrong"][0], tmp_path / "class" / "wrong.ipynb")
+    command = ["-m", "gancourse.assignment", "grade", str(tmp_path / "class"), "--master", str(SOLUTION)]
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "class-marked" / "marks.csv").open(encoding="utf-8") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert {name: float(rows["wrong"][name]) for name in CHECKS} == marks_of(course, "wrong")
+
+
+def test_a_course_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["course", str(tmp_path / "mine"), "--master", str(SOLUTION)]
+    assert command_line(arguments) == 0
+    assert (tmp_path / "mine" / "source" / "dcgan" / "dcgan.ipynb").read_bytes() == SOLUTION.read_bytes()
+    assert command_line(arguments) == 2
+    assert "exists; give a folder of its own" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ as a student runs it
+
+
+@pytest.mark.slow
+def test_the_blank_edition_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    notebook = load(EDITION)
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute(env=os.environ | {"GANCOURSE_PROFILE": "quick", "OMP_NUM_THREADS": "1"})
+    for cell in notebook.cells:
+        said = "".join(output.get("text", "") for output in cell.get("outputs", []))
+        if facts(cell).get("grade"):
+            assert re.match(r"check_\w+: not yet done: ", said), (cell.id, said)
+        elif cell.id in ("train", "grids", "curves", "measure", "walks", "transition"):
+            assert "not yet done: " in said, (cell.id, said)
+            assert len(cell.outputs) == 1, cell.id
+        elif cell.id == "total":
+            assert "together          0 of 90" in said

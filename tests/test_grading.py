@@ -127,6 +127,14 @@ def test_other_cells_do_not_take_the_place_of_the_masters(theirs: NotebookNode, 
     assert any(said.startswith(remark) for said in merged.metadata.gancourse.remarks)
 
 
+def test_what_is_for_the_solution_only_does_not_run() -> None:
+    last = cell("assert total == 100")
+    last.metadata["tags"] = ["solution-only"]
+    master = nbformat.from_dict({**MASTER, "cells": [*MASTER.cells, last]})
+    for form in (master, read(nbformat.writes(master).encode())):
+        assert sources(merge(form, MASTER)) == sources(MASTER)
+
+
 def test_a_missing_solution_is_blank_and_never_the_masters() -> None:
     merged = merge(MASTER, book(graded("", "t")))
     assert sources(merged)[2] == f"{STUB}\nrest = 2"
