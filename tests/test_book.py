@@ -205,6 +205,15 @@ def test_a_table_says_whether_the_package_is_todays() -> None:
     assert row.replace("\N{NON-BREAKING HYPHEN}", "-").endswith("| 2, 2025-11-20 | `abcdef` |")
 
 
+def test_a_notebook_that_was_not_run_is_said_to_be_so() -> None:
+    notebook = sound()
+    del notebook.metadata["gancourse"]
+    for table in (chapter_tables.times, chapter_tables.stamps):
+        head, _, row = table({Path("book/01-a.ipynb"): notebook})[:3]
+        assert "not run yet" in row
+        assert row.count("|") == head.count("|")
+
+
 def test_a_quick_time_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "times.json"
     assert chapter_times.quick_text("01-a", path) == "not measured"
@@ -338,6 +347,15 @@ def test_one_warning_alone_stops_the_build(tiny_book: Path) -> None:
     (tiny_book / "book" / "index.md").write_text("# Tiny\n\n{ref}`gone`\n")
     with pytest.raises(build_book.BuildError, match="gone"):
         build_book.build(tiny_book)
+
+
+def test_a_crash_of_the_build_names_its_cause(tiny_book: Path) -> None:
+    (tiny_book / "book" / "index.md").write_text("# Tiny\n\n```{chapter-times}\n```\n")
+    broken = tiny_book / "book" / "02-broken.ipynb"
+    broken.write_text("{")
+    with pytest.raises(build_book.BuildError, match=r"NotJSONError: .+"):
+        build_book.build(tiny_book)
+    broken.unlink()
 
 
 def test_a_link_leads_to_a_cell(tiny_book: Path) -> None:

@@ -13,6 +13,7 @@ import playground_script
 
 ROOT = Path(__file__).resolve().parent.parent
 WARNING = re.compile(r"(?:WARNING|ERROR|CRITICAL)(?::|\b)")
+EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception): .+", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SHOWN = 20
 
@@ -51,7 +52,8 @@ def build(root: Path = ROOT) -> Path:
     problems = warnings_in(output, root)
     index = root / "_build" / "html" / "index.html"
     if done.returncode != 0 or problems or not index.is_file():
-        raise BuildError("\n".join(problems[:SHOWN] or output.splitlines()[-SHOWN:]))
+        crash = list(dict.fromkeys(EXCEPTION.findall(output)))
+        raise BuildError("\n".join(problems[:SHOWN] or [*output.splitlines()[-SHOWN:], *crash]))
     return index
 
 

@@ -20,6 +20,7 @@ from run_notebook import ROOT, book_notebooks
 from sphinx.util.docutils import SphinxDirective
 
 Chapters = dict[Path, NotebookNode]
+NOT_RUN = ["", "", "", "not run yet"]
 
 
 def title(notebook: NotebookNode) -> str:
@@ -46,9 +47,11 @@ def times(chapters: Chapters) -> list[str]:
     """Tell how long each chapter takes in each profile."""
     rows = [["chapter", "quick", "full", "of this, training", "on"], [":--", "--:", "--:", "--:", ":--"]]
     for path, notebook in chapters.items():
-        stamp = read_stamp(notebook)
+        stamp, link = read_stamp(notebook), f"[{title(notebook)}]({place(path)})"
+        if not stamp:
+            rows.append([link, *NOT_RUN])
+            continue
         training = sum(run["wall_s"] for run in stamp["runs"])
-        link = f"[{title(notebook)}]({place(path)})"
         spent = [full_seconds(stamp), training]
         durations = [quick_text(path.stem), *(duration(seconds) for seconds in spent)]
         rows.append([link, *map(whole, durations), stamp["device"]])
@@ -61,11 +64,14 @@ def stamps(chapters: Chapters) -> list[str]:
     now = package_sha256(ROOT / "gancourse")
     rows = [["chapter", "date", "device", "torch", "training runs", "package"], [":--"] * 6]
     for path, notebook in chapters.items():
-        stamp = read_stamp(notebook)
+        stamp, link = read_stamp(notebook), f"[{title(notebook)}]({place(path)})"
+        if not stamp:
+            rows.append([link, *NOT_RUN, ""])
+            continue
         runs, days = stamp["runs"], sorted({run["date"][:10] for run in stamp["runs"]})
         when = " to ".join(map(whole, dict.fromkeys((days[0], days[-1])))) if days else ""
         same = "today's" if stamp["package_sha256"] == now else f"`{stamp['package_sha256'][:6]}`"
-        row = [f"[{title(notebook)}]({place(path)})", whole(stamp["date"][:10]), stamp["device"]]
+        row = [link, whole(stamp["date"][:10]), stamp["device"]]
         rows.append([*row, stamp["versions"]["torch"], f"{len(runs)}, {when}" if runs else "none", same])
     return as_table(rows)
 
