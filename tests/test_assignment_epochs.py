@@ -192,7 +192,7 @@ def weights(run: Training) -> list[object]:
 def test_a_training_counts_and_draws() -> None:
     run = trained(None, 5)
     assert (run.epochs, run.steps, len(run.losses)) == (5, 15, 5)
-    assert sorted(run.grids) == [0, 2, 4, 5]
+    assert list(run.grids) == [0, 2, 4, 5]
     assert torch.allclose(run.picture(5), render(run.G), atol=1 / 127)
 
 
@@ -219,6 +219,11 @@ def test_it_goes_on_after_an_interruption_as_if_there_had_been_none(tmp_path: Pa
     assert {epoch: grid.tolist() for epoch, grid in again.grids.items()} == {
         epoch: grid.tolist() for epoch, grid in whole.grids.items()
     }
+
+
+def test_pictures_that_were_loaded_are_in_the_order_of_epochs(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert list(trained(tmp_path, 11, every=5).grids) == [0, 5, 10, 11]
 
 
 def test_a_finished_training_is_returned_and_a_longer_one_extended(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ KEPT = 3  # versions of the student's code whose checkpoints stay
 class Training:
     """A training as far as it went; `train` makes it.
 
-    `losses` holds the means (d_loss, g_loss) of each epoch, `grids` the pictures (C, H, W), uint8, by epoch.
+    `losses` holds the means (d_loss, g_loss) of each epoch, `grids` the pictures (C, H, W), uint8, by
+    epoch, in ascending order.
     """
 
     G: nn.Module
@@ -174,6 +175,7 @@ def _resume(run: Training, parts: dict[str, Any], folder: Path) -> dict[str, Any
         held = under_prefix(name, tensors)
         checkpoint.load_optimizer(part, held) if isinstance(part, Optimizer) else part.load_state_dict(held)
     run.losses = [(d_loss, g_loss) for d_loss, g_loss in facts["losses"]]
-    run.grids = {int(epoch): picture for epoch, picture in under_prefix("grid", tensors).items()}
+    grids = under_prefix("grid", tensors)  # in the order of text: 10 before 5
+    run.grids = {epoch: grids[str(epoch)] for epoch in sorted(map(int, grids))}
     run.steps, run.seconds = facts["steps"], facts["seconds"]
     return dict(facts["origin"])
