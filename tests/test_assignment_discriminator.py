@@ -289,7 +289,7 @@ WRONG: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
     "not finite": (lambda: Called(lambda net, x: net(x) / 0), ("output",), "division by 0"),
     "float64": (lambda: dcgan().double(), ("output",), "float32"),
     "its class": (lambda: Written, ("output",), "D = Written()"),
-    "no sigmoid": (logits, ("range",), "logits=True"),
+    "no sigmoid": (logits, ("range",), "set `logits = True`"),
     "no sigmoid, all above zero": (lambda: sure(logits(), 0.5), ("range",), "end D in Sigmoid"),
     "no sigmoid in a closure": (
         lambda: (lambda net: lambda x: net(x))(sure(logits(), 0.5)), ("range",), "end D in Sigmoid",

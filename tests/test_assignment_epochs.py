@@ -67,12 +67,15 @@ def test_a_picture_waits_for_the_net(capsys: pytest.CaptureFixture[str]) -> None
     assert "BlankNet is still blank" in capsys.readouterr().out
 
 
-def test_another_error_is_not_hidden() -> None:
+def test_another_error_is_told_by_the_check_and_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:
     def broken() -> None:
         raise ValueError("mine")
 
-    with pytest.raises(ValueError, match="mine"):
-        built(broken)
+    assert check_generator(built(broken)) == Report(0, 10, ("output",))
+    assert 'found ValueError: mine (at `raise ValueError("mine")`)' in capsys.readouterr().out
+    with unless_blank("a part that needs it"):
+        built(broken).to("cpu")
+    assert "a part that needs it: not yet done: the part above raises ValueError" in capsys.readouterr().out
     with pytest.raises(ValueError, match="mine"), unless_blank("this part"):
         broken()
 
@@ -210,7 +213,9 @@ def test_it_goes_on_after_an_interruption_as_if_there_had_been_none(tmp_path: Pa
     # The same code, as far as it is known: only the source of batches differs, which is not looked into here.
     with pytest.raises(KeyboardInterrupt) as stopped:
         trained(tmp_path / "cut", 5, batches=interrupted)
-    assert "stopped in epoch 3" in "".join(stopped.value.__notes__)
+    assert "".join(stopped.value.__notes__) == (
+        "stopped in epoch 3; run this cell again to go on with it, the 2 before are kept"
+    )
     cut = next((tmp_path / "cut").iterdir())
     cut.rename(cut.with_name(next((tmp_path / "whole").iterdir()).name))
     again = trained(tmp_path / "cut", 5)
@@ -238,17 +243,17 @@ def test_a_finished_training_is_returned_and_a_longer_one_extended(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == [code.name]
 
 
-def test_changed_code_trains_anew_and_the_last_three_versions_stay(tmp_path: Path) -> None:
+def test_changed_code_trains_anew_and_the_last_versions_stay(tmp_path: Path) -> None:
     def version(number: int) -> Any:
         return lambda G, D, opt_g, opt_d, real: (
             *step(G, D, opt_g, opt_d, real)[:1],
             torch.tensor(float(number)),
         )
 
-    for number in range(5):
+    for number in range(14):
         assert trained(tmp_path, 1, version(number)).losses[0][1] == number
-    assert len(list(tmp_path.iterdir())) == 3
-    assert trained(tmp_path, 1, version(4)).losses[0][1] == 4
+    assert len(list(tmp_path.iterdir())) == 12
+    assert trained(tmp_path, 1, version(2)).losses[0][1] == 2
 
 
 def test_the_stamp_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -71,6 +72,17 @@ def test_a_blank_that_raises_is_not_yet_done(capsys: pytest.CaptureFixture[str])
     assert "not yet done: write the loss" in capsys.readouterr().out
 
 
+def test_a_blank_further_up_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def d_loss() -> None:
+        raise NotImplementedError
+
+    def step() -> None:
+        d_loss()
+
+    judged("check_step", RULES, lambda sheet, clock: void(ask(clock, step)), step)
+    assert "check_step: not yet done: d_loss is still blank; fill it in" in capsys.readouterr().out
+
+
 def void(_: object) -> None: ...
 
 
@@ -124,6 +136,25 @@ def test_code_that_does_not_return_is_stopped(call: Callable[[], None]) -> None:
     assert outcome.error == "no answer after 0.3 seconds; is there a loop that never ends?"
     assert sys.gettrace() is None or "coverage" in str(sys.gettrace())
     assert sys.exc_info() == (None, None, None)  # else it stood behind every later error of the notebook
+
+
+def presses() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def swallows_the_button() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("call", [presses, swallows_the_button])
+def test_the_stop_button_stops_the_notebook_too(call: Callable[[], None]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        judged("check_it", RULES, lambda sheet, clock: void(ask(clock, call)))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (
+        attempt(Clock(), raises(KeyboardInterrupt())).error is not None
+    )  # its own
 
 
 def test_a_clock_is_shared_by_the_calls_of_a_check() -> None:

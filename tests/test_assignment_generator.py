@@ -198,7 +198,7 @@ WRONG: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
     ),
     "32 pixels": (
         lambda: nn.Sequential(*body()[:-1], nn.ConvTranspose2d(8, 1, 8, 2, 1), nn.Tanh()),
-        ("output",), "7 to 14 to 28",
+        ("output",), "doubles the side",
     ),
     "27 pixels": (
         lambda: nn.Sequential(
@@ -213,7 +213,7 @@ WRONG: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
     "one image": (lambda: Called(lambda net, z: net(z)[:1]), ("output",), "(1, 1, 28, 28)"),
     "a z of 64": (
         lambda: nn.Sequential(nn.Linear(64, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28))),
-        ("output",), "begin with Linear(100, ...)",
+        ("output",), "Linear takes 100 numbers",
     ),
     "no Unflatten": (
         lambda: nn.Sequential(nn.Linear(100, 16 * 49), nn.ConvTranspose2d(16, 1, 4, 2, 1), nn.Tanh()),
@@ -336,6 +336,24 @@ def test_what_is_to_be_reread_is_in_the_book() -> None:
     assert [rule.reread for rule in GENERATOR if not in_the_book(rule.reread)] == []
 
 
+class Hidden(nn.Module):
+    """A G whose layers PyTorch does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [*dcgan()]
+
+    def forward(self, z: Tensor) -> Tensor:
+        return functools.reduce(lambda x, layer: layer(x), self.layers, z)
+
+
+def test_layers_in_a_list_are_no_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_generator(Hidden()) == Report(0, 10, ("output",))
+    told = capsys.readouterr().out
+    assert "found a network without parameters" in told
+    assert "nn.ModuleList" in told
+
+
 def test_what_is_printed_for_a_wrong_one(capsys: pytest.CaptureFixture[str]) -> None:
     check_generator(made(lambda: dcgan(last=3), 0))
     score, found, hint, reread, *_ = capsys.readouterr().out.splitlines()
@@ -344,7 +362,7 @@ def test_what_is_printed_for_a_wrong_one(capsys: pytest.CaptureFixture[str]) -> 
         "  x output (0 of 4): expected G to map z (N, 100) to images (N, 1, 28, 28); found "
     )
     assert found.endswith("found (16, 3, 28, 28) for z (16, 100)")
-    assert hint.startswith("      hint: go from 7 to 14 to 28 pixels: ConvTranspose2d(..., 4, stride=2, ")
+    assert hint == "      hint: digits have one channel: the last layer gives 1"
     assert reread == '      reread: chapter 5, "The 28-pixel pair, written out"'
 
 

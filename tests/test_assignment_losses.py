@@ -314,6 +314,35 @@ def test_wrong_losses_fail_their_rule_and_no_other(name: str, capsys: pytest.Cap
     assert report.score == sum(POINTS[rule] for rule in reached) < 10
 
 
+def labels_of_shape(*shape: int) -> Pair:
+    """Return losses whose labels are made for outputs of one shape."""
+
+    def labels(out: Tensor, value: float) -> Tensor:
+        return torch.full((len(out), *shape), float(value))
+
+    return (
+        lambda r, f: F.binary_cross_entropy(r, labels(r, 1)) + F.binary_cross_entropy(f, labels(f, 0)),
+        lambda f: F.binary_cross_entropy(f, labels(f, 1)),
+    )
+
+
+@pytest.mark.parametrize("column", [True, False])
+def test_labels_are_to_fit_the_outputs_of_the_d_that_is_handed_over(
+    column: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layers = [nn.Flatten(), nn.Linear(784, 1), nn.Sigmoid()]
+    D = nn.Sequential(*layers) if column else nn.Sequential(*layers, nn.Flatten(0))
+    for shape in ((1,), ()):
+        report = check_losses(*labels_of_shape(*shape), D=D)
+        told = capsys.readouterr().out
+        if len(shape) == column:
+            assert report == Report(10, 10, ()), told
+        else:
+            assert report == Report(0, 10, ("scalar",)), told
+            assert "make labels that fit the outputs: torch.ones_like(out)" in told
+        assert check_losses(*labels_of_shape(*shape)).score == 10  # without a D either shape will do
+
+
 def test_every_rule_is_failed_by_some_wrong_one() -> None:
     assert {rule for _, _, _, failed, _ in WRONG.values() for rule in failed} == set(POINTS)
     assert sum(POINTS.values()) == 10

@@ -240,4 +240,5 @@ def test_the_blank_edition_runs_from_top_to_bottom(tmp_path: Path) -> None:
             assert "not yet done: " in said, (cell.id, said)
             assert len(cell.outputs) == 1, cell.id
         elif cell.id == "total":
-            assert "together          0 of 90" in said
+            assert "together          0: 90 are full marks" in said
+            assert "data            0 of 10   not yet done" in said

@@ -226,8 +226,8 @@ WRONG_SHEETS: Wrong = {
         ("mode",),
         "G.eval() before",
     ),
-    "evaluation mode left on": (left_on, ("mode",), "G.train() after drawing"),
-    "norms left in evaluation mode": (norms_left_on, ("mode",), "G.train() after drawing"),
+    "evaluation mode left on": (left_on, ("mode",), "G.train(was) after drawing"),
+    "norms left in evaluation mode": (norms_left_on, ("mode",), "G.train(was) after drawing"),
     "another G": (lambda G: render_by_the_book(unasked), ("argument",), "let it use its argument"),
 }
 
@@ -462,7 +462,7 @@ WRONG_ROWS: Wrong = {
     ),
     "another G": (lambda G, z1, z2, steps=8: along_the_arc(unasked, z1, z2, steps), ("path",), "argument G"),
     "training mode": (in_training_mode, ("mode",), "call G.eval() before"),
-    "evaluation mode left on": (eval_left_on, ("mode",), "G.train() after drawing"),
+    "evaluation mode left on": (eval_left_on, ("mode",), "G.train(was) after drawing"),
 }  # fmt: skip
 
 

@@ -722,6 +722,10 @@ REMARKED: dict[str, tuple[Slips, str]] = {
         [("torch.ones_like(on_real)", "1 - 0.3 * torch.rand_like(on_real)")],
         "drawn at random",
     ),
+    "fakes of a fixed number": (
+        [("torch.randn(n, 100)", "torch.randn(64, 100)"), ("bce", "bce")],
+        "64 images of G beside 16 real ones",
+    ),
     "G's label smoothed": ([(G_TERM, "bce(g_out, 0.9 * torch.ones_like(g_out))")], "it needs no smoothing"),
 }
 

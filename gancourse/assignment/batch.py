@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gancourse.assignment.blanks import Blank
+from gancourse.assignment.epoch import Batches, judge_epochs
 from gancourse.assignment.guard import Clock, attempt
 from gancourse.assignment.guard import plain as plain_tensor
 from gancourse.assignment.judge import judged
@@ -22,10 +23,7 @@ DATA = (
 )
 FEWEST, ENOUGH, MOST = 32, 128, 512  # images to judge order and classes; to miss no digit; to read at most
 UNLIKELY = 2e-4  # what a right batch shows more seldom than this counts as a mistake
-SURE, FAR = (
-    0.8,
-    2.3,
-)  # probability of a clear digit, at least; mean square of its features, which is 1 on digits
+SURE, FAR = 0.8, 2.3  # probability of a clear digit, at least; mean square of its features: 1 on digits
 SHARE = 0.09  # of the rarest digit of MNIST
 SLACK = 0.02  # rounding, or noise below one gray level
 ORDERS = {  # the first labels of files that are often read without shuffling
@@ -36,15 +34,23 @@ ORDERS = {  # the first labels of files that are often read without shuffling
 }
 
 
-def check_data(batch: Any) -> Report:
+def check_data(batch: Any, batches: Batches | None = None) -> Report:
     """Check a batch: images (N, 1, 28, 28) in [-1, 1], or a tuple that begins with them. Taught in chapter 5.
 
     Labels may follow; the digits are read from the images. 32 images are the least, from 128 on a digit
-    that is missing counts. The batch is left as it was. Ten points, printed rule by rule.
+    that is missing counts. The batch is left as it was. With `batches(images, batch_size)`, which yields the
+    batches of an epoch, two epochs of it are looked at too: their sizes, their end, their order. Ten points,
+    printed rule by rule.
     """
+
+    def body(sheet: Sheet, clock: Clock) -> None:
+        _data(sheet, clock, batch)
+        if batches is not None and sheet.found.get("shape", (False,))[0]:
+            judge_epochs(sheet, clock, batches)
+
     # No call and no net: nothing of it must be restored, and a loader is not searched for nets.
-    blank = [batch] if batch is None or batch is ... or isinstance(batch, Blank) else []
-    return judged("check_data", DATA, lambda sheet, clock: _data(sheet, clock, batch), *blank)
+    blank = [batch] if batch is None or batch is ... or issubclass(type(batch), Blank) else []
+    return judged("check_data", DATA, body, *blank)
 
 
 def _data(sheet: Sheet, clock: Clock, batch: Any) -> None:
@@ -222,9 +228,7 @@ def _classes(sheet: Sheet, counts: Tensor) -> bool:
     chance = comb(10, missing) * (1 - missing / 10) ** n
     if rare.any() and (few >= 0 or chance < UNLIKELY):
         found = f"none or hardly any of {lost} among {n} clear images"
-        hint = (
-            "take all of the training set: a subset, a filter by label, or a file sorted by digit loses some"
-        )
+        hint = "take all of the training set: a subset, a filter by label, a file sorted by digit loses some"
         return sheet.judge("classes", False, found, hint)
     if missing:
         sheet.remark(f"no {lost} among {n} clear images: at this size an accident; twice as many would tell")

@@ -1,8 +1,12 @@
 """What lets a notebook with blanks run from top to bottom: each part says that it is not yet done."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
+
+from gancourse.assignment.guard import words
 
 
 class Blank:
@@ -21,13 +25,28 @@ class Blank:
         raise NotImplementedError(self.waits_for)
 
 
+class Broken(Blank):
+    """Stands for what raised an error when it was made; checks say which, and give no points."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(f"the part above raises {error}")
+        self.error = error
+
+
 def built(make: Callable[[], Any]) -> Any:
-    """Return `make()`, or a `Blank` while that raises NotImplementedError; checks call it not yet done."""
+    """Return `make()`, or what stands for it while it cannot be made.
+
+    A `Blank` while it raises NotImplementedError, which checks call not yet done; a `Broken` for any other
+    error, which they report.
+    """
     try:
         return make()
     except NotImplementedError as error:
-        name = getattr(make, "__name__", "this part")
-        return Blank(str(error) or f"{name} is still blank; fill it in, run its cell, then this one again")
+        name = getattr(make, "__name__", "<lambda>")
+        what = "this part" if name == "<lambda>" else name
+        return Blank(str(error) or f"{what} is still blank; fill it in, run its cell, then this one again")
+    except Exception as error:
+        return Broken(words(error))
 
 
 @contextlib.contextmanager

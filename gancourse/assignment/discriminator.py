@@ -9,7 +9,7 @@ from torch import Tensor
 from gancourse.assignment.guard import Clock, attempt, own_copy, plain
 from gancourse.assignment.inside import judge_inside
 from gancourse.assignment.judge import ask, judged
-from gancourse.assignment.networks import SIZE, evaluated, scaled, wrong_dtype
+from gancourse.assignment.networks import SIZE, evaluated, scaled, without_weights, wrong_dtype
 from gancourse.assignment.record import Trace, device_of, trace
 from gancourse.assignment.report import Report, Rule, Sheet
 
@@ -48,7 +48,7 @@ def _check(sheet: Sheet, clock: Clock, given: Any, logits: bool) -> None:
     D = own_copy(given)
     x = (2 * torch.rand(N, *SIZE) - 1).to(device_of(D))
     made = ask(clock, evaluated(D), x)
-    if not _one_number_each(sheet, made.value, made.error):
+    if not _one_number_each(sheet, made.value, made.error) or without_weights(sheet, given):
         return None
     outs = _outputs(clock, D, x)
     if not _image(sheet, outs, _outputs(clock, D, x.flip(0))):
@@ -150,7 +150,7 @@ def _no_probabilities(low: float, high: float, cut: bool) -> str:
     if -1 <= low < 0 and high <= 1:
         return "Tanh is for G's images; a probability is in [0, 1]: end D in Sigmoid"
     if low < 0 or high > 1:
-        return "end D in Sigmoid; or, if your loss takes logits, call check_discriminator(D, logits=True)"
+        return "end D in Sigmoid; or, if your loss takes logits, set `logits = True` for the checks"
     if low >= 0.5 and high <= SATURATED + 1e-4:
         return "two sigmoids, one on the other, leave 0.5 to 0.73 only: take one away"
     if low >= 1 - SATURATED - 1e-4 and high <= SATURATED + 1e-4:

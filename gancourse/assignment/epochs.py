@@ -21,7 +21,7 @@ from gancourse.training import TrainingDiverged, checkpoint
 from gancourse.training.checkpoint import under_prefix, with_prefix
 
 Step = Callable[[nn.Module, nn.Module, Optimizer, Optimizer, Tensor], Any]
-KEPT = 3  # versions of the student's code whose checkpoints stay
+KEPT = 12  # versions of the student's code whose checkpoints stay
 
 
 @dataclass
@@ -68,7 +68,7 @@ def train(
     and the optimizers are changed in place. Random numbers follow from the epoch's number. With a
     `checkpoint_dir` everything is saved after each epoch: the same call after an interruption goes on where
     the last epoch ended, more `epochs` extend a run, a finished one is returned. Code that changed trains
-    anew, in a folder of its own; the folders of the last three versions stay. Raises TypeError for a step
+    anew, in a folder of its own; the folders of the last twelve versions stay. Raises TypeError for a step
     that does not return (d_loss, g_loss), ValueError for an epoch without batches, TrainingDiverged for
     losses that are not finite; the last checkpoint stays.
     """
@@ -77,13 +77,15 @@ def train(
     parts = {"G": G, "D": D, "opt_g": opt_g, "opt_d": opt_d}
     made = _resume(run, parts, folder) if folder else {}
     reused = run.steps
+    if run.epochs:
+        print(f"{run.epochs} of {epochs} epochs are there already, {run.steps:,} steps")
     if not run.grids:
         _draw(run, render, 0)
     with tqdm(unit="step", initial=run.steps, mininterval=1.0) as bar:
         while run.epochs < epochs:
             if run.epochs:
                 bar.total = run.steps // run.epochs * epochs
-            _epoch(run, step, (opt_g, opt_d), batches, bar)
+            _epoch(run, step, (opt_g, opt_d), batches, bar, folder is not None)
             if run.epochs % every == 0 or run.epochs == epochs:
                 _draw(run, render, run.epochs)
             made = {} if folder is None else _save(run, parts, folder)
@@ -98,6 +100,7 @@ def _epoch(
     optimizers: tuple[Optimizer, Optimizer],
     batches: Callable[[], Iterable[Tensor]],
     bar: Any,
+    kept: bool,
 ) -> None:
     number, began, losses = run.epochs + 1, time.perf_counter(), []
     torch.manual_seed(number)
@@ -108,7 +111,8 @@ def _epoch(
             losses.append(_pair(step(run.G, run.D, *optimizers, real)))
             bar.update()
     except KeyboardInterrupt as stop:
-        stop.add_note(f"stopped in epoch {number}; with a checkpoint_dir the same call starts it again")
+        done = f"the {run.epochs} before are kept" if kept else "nothing is kept without a checkpoint_dir"
+        stop.add_note(f"stopped in epoch {number}; run this cell again to go on with it, {done}")
         raise
     if not losses:
         raise ValueError("expected batches() to give the batches of an epoch, got none")

@@ -77,7 +77,9 @@ def covariance_hint(value: float, A: Tensor, B: Tensor) -> str:
     """Name the mistake that gives this value for features (N, F) of mean 0; else say what to do."""
     covs = covariance(A), covariance(B)
     hints = [hint for wrong, hint in _WRONG_TERMS if near(value, wrong(*covs), scale(A, B))]
-    return next(iter(hints), "compare with tr(C1) + tr(C2) - 2 tr((C1 C2)^½), term by term")
+    return next(
+        iter(hints), "compare with tr(C1) + tr(C2) - 2 tr((C1 C2)^½), term by term; do both divide by N - 1?"
+    )
 
 
 def _root(cov: Tensor) -> Tensor:
@@ -91,7 +93,10 @@ def _traces(a: Tensor, b: Tensor) -> float:
 
 
 _WRONG_TERMS: tuple[tuple[Wrong, str], ...] = (
-    (lambda a, b: 0.0, "the covariances are missing: add tr(C1 + C2 - 2 (C1 C2)^½)"),
+    (
+        lambda a, b: 0.0,
+        "the covariances are missing, or one is both: add tr(C1 + C2 - 2 (C1 C2)^½)",
+    ),
     (lambda a, b: _traces(a, b) - 2 * float((a @ b).trace()), "take the root of the matrix C1 C2"),
     (
         lambda a, b: _traces(a, b) - 2 * float((a @ b).diag().sqrt().sum()),

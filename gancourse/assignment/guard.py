@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 SECONDS = 8.0
-TO_DO = "fill in the cell above, run it, then run this cell again"
+TO_DO = "fill it in, run its cell, then run this cell again"
 OWN = ("/gancourse/", "/torch/", "/contextlib.py")
 
 
@@ -55,6 +55,16 @@ def attempt(clock: Clock, call: Callable[..., Any], *arguments: Any, **named: An
 
     What it prints and warns is dropped. It is stopped when the clock has run out.
     """
+    with _stop_button() as pressed:
+        outcome = _outcome(clock, call, arguments, named)
+    if pressed:  # whatever the code made of it
+        raise KeyboardInterrupt
+    return outcome
+
+
+def _outcome(
+    clock: Clock, call: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+) -> Outcome:
     quiet = io.StringIO()
     try:
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
@@ -62,12 +72,42 @@ def attempt(clock: Clock, call: Callable[..., Any], *arguments: Any, **named: An
             with limit(clock.left()):
                 return Outcome(next(_apart(call, *arguments, **named)))
     except NotImplementedError as error:
-        said = _words(error).removeprefix("NotImplementedError:").strip()
-        return Outcome(error=TO_DO if said.startswith("(at") or not said else said, undone=True)
+        return Outcome(error=_to_do(error), undone=True)
     except TimeUp:
         return Outcome(error=f"no answer after {clock.seconds:g} seconds; is there a loop that never ends?")
     except BaseException as error:  # SystemExit too: a check outlives whatever it is given
-        return Outcome(error=_words(error))
+        return Outcome(error=words(error))
+
+
+@contextlib.contextmanager
+def _stop_button() -> Iterator[list[int]]:
+    """Note whether the notebook's stop button was pressed inside: the student's code may hold the error."""
+    pressed: list[int] = []
+
+    def press(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()  # Python allows handlers only there
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield pressed
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _to_do(error: NotImplementedError) -> str:
+    """Say which blank a NotImplementedError comes from."""
+    try:
+        if said := _text(error).removeprefix("NotImplementedError:").strip():
+            return said
+        name = _theirs(error)[-1].name
+    except BaseException:  # an error whose text raises, or one of no line of the student's
+        return TO_DO
+    return f"{name} is still blank; {TO_DO}" if name.isidentifier() and not name.startswith("__") else TO_DO
 
 
 def _apart(call: Callable[..., Any], *arguments: Any, **named: Any) -> Iterator[Any]:
@@ -76,17 +116,25 @@ def _apart(call: Callable[..., Any], *arguments: Any, **named: Any) -> Iterator[
     yield call(*arguments, **named)
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     """Name the error, and the line of the student's code that raised it."""
     if isinstance(error.__cause__, StopIteration):  # which no generator lets out under its own name
         error = error.__cause__
     try:
-        said = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
-        frames = traceback.extract_tb(error.__traceback__)
-        theirs = [frame for frame in frames if not any(part in frame.filename for part in OWN)]
-        return said + (f" (at `{theirs[-1].line}`)" if theirs and theirs[-1].line else "")
+        theirs = _theirs(error)
+        return _text(error) + (f" (at `{theirs[-1].line}`)" if theirs and theirs[-1].line else "")
     except BaseException:  # an error whose text raises
         return type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+
+
+def _theirs(error: BaseException) -> list[traceback.FrameSummary]:
+    """Return the frames of the student's code that an error passed through, the last one last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if not any(part in frame.filename for part in OWN)]
 
 
 @contextlib.contextmanager

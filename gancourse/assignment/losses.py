@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gancourse.assignment.guard import Clock, attempt, plain
+from gancourse.assignment.blanks import Blank
+from gancourse.assignment.guard import Clock, attempt, own_copy, plain, untouched
 from gancourse.assignment.judge import ask, judged
+from gancourse.assignment.networks import SIZE
 from gancourse.assignment.report import Report, Rule, Sheet
 from gancourse.assignment.slopes import (
     FAKE,
@@ -40,24 +42,37 @@ LOSSES = (
 )
 
 
-def check_losses(d_loss: Any, g_loss: Any, logits: bool = False) -> Report:
+def check_losses(d_loss: Any, g_loss: Any, logits: bool = False, D: Any = None) -> Report:
     """Check `d_loss(real_out, fake_out)` and `g_loss(fake_out)`: outputs of D (N, 1) or (N,) to a scalar.
 
     D's outputs are probabilities, or logits when `logits=True`. D's two terms may be added or averaged, the
-    label of real images may be 0.9. Ten points, printed rule by rule. Taught in chapters 1, 2 and 5.
+    label of real images may be 0.9. With `D` the losses are to take outputs of its shape, else of either. Ten
+    points, printed rule by rule. Taught in chapters 1, 2 and 5.
     """
 
     def body(sheet: Sheet, clock: Clock) -> None:
-        _check(sheet, clock, d_loss, g_loss, bool(logits))
+        _check(sheet, clock, d_loss, g_loss, bool(logits), _shapes(clock, D))
 
     return judged("check_losses", LOSSES, body, d_loss, g_loss)
 
 
-def _check(sheet: Sheet, clock: Clock, d_loss: Any, g_loss: Any, logits: bool) -> None:
+def _shapes(clock: Clock, D: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the shape of D's outputs for N images, where D has one of the two that are right, else both."""
+    known = ((N, 1), (N,))
+    out = None
+    if not issubclass(type(D), Blank):
+        with untouched(D):
+            out = plain(attempt(clock, own_copy(D), torch.zeros(N, *SIZE)).value)
+    return tuple(shape for shape in known if out is not None and out.shape == shape) or known
+
+
+def _check(
+    sheet: Sheet, clock: Clock, d_loss: Any, g_loss: Any, logits: bool, shapes: tuple[tuple[int, ...], ...]
+) -> None:
     even = torch.linspace(0.05, 0.95, BATCHES * 2 * N, dtype=torch.float64)
     p = even[torch.randperm(len(even))].reshape(BATCHES, 2, N)  # what D says to real and to fake images
-    of_d = _asked(clock, "d_loss", d_loss, p, logits)
-    of_g = _asked(clock, "g_loss", g_loss, p[:, 1:], logits)
+    of_d = _asked(clock, "d_loss", d_loss, p, logits, shapes)
+    of_g = _asked(clock, "g_loss", g_loss, p[:, 1:], logits, shapes)
     troubles = [asked.trouble for asked in (of_d, of_g) if asked.trouble]
     hint = troubles[0][1] if troubles else ""
     sheet.judge("scalar", not troubles, "; ".join(found for found, _ in troubles) or "both are", hint)
@@ -88,11 +103,13 @@ class Asked:
     raw: bool = False
 
 
-def _asked(clock: Clock, name: str, loss: Any, p: Tensor, logits: bool) -> Asked:
-    """Ask a loss with outputs (N, 1), then (N,); one that refuses logits, with probabilities."""
+def _asked(
+    clock: Clock, name: str, loss: Any, p: Tensor, logits: bool, shapes: tuple[tuple[int, ...], ...]
+) -> Asked:
+    """Ask a loss with outputs of each shape; one that refuses logits, with probabilities."""
     refused = []
     for raw in (False, True) if logits else (False,):
-        for shape in ((N, 1), (N,)):
+        for shape in shapes:
             asked = _ask(clock, name, loss, p, logits and not raw, shape)
             if not asked.refused:
                 return replace(asked, raw=raw)

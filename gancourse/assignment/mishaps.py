@@ -52,6 +52,8 @@ def _no_path(game: Game, found: str) -> Blame:
 def _hint(game: Game, error: str) -> str:
     """Return a hint for an error of any other kind."""
     call = len(game.log.returned)
+    if "UnboundLocalError" in error:
+        return "a name that is assigned in a function is its own: call the result otherwise than the function"
     if "no answer after" in error:
         return "a step handles one batch: the loop over the loader belongs outside"
     if "device" in error:

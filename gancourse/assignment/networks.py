@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gancourse.assignment.guard import Clock, attempt, own_copy, plain
 from gancourse.assignment.judge import ask, judged
@@ -43,12 +43,12 @@ def _generator(sheet: Sheet, clock: Clock, given: Any) -> None:
     G = own_copy(given)
     z, other = torch.randn(2, 16, LATENT_DIM).to(device_of(G))
     made = ask(clock, evaluated(G), z)
-    if not _right_images(sheet, made.value, made.error):
+    if not _right_images(sheet, made.value, made.error) or without_weights(sheet, given):
         return None
     _range(sheet, clock, G, z[:4])
     if _latent(sheet, clock, G, z, other):
         fixed = _fixed_statistics(clock, G, 100 * z)  # so large that the eps of a normalization is nothing
-        sheet.judge("normalization", not fixed, _FIXED if fixed else "none", _NO_NORM)
+        sheet.judge("normalization", not fixed, _FIXED if fixed else "none behind the last layer", _NO_NORM)
     return None
 
 
@@ -60,19 +60,36 @@ def _right_images(sheet: Sheet, made: Any, error: str | None) -> bool:
     """Judge the rule `output`."""
     images = plain(made)
     if error is not None:
-        hint = "G takes one tensor z of shape (N, 100); begin with Linear(100, ...), then Unflatten"
-        sheet.failed("output", error, wrong_dtype(error) or hint)
+        sheet.failed("output", error, wrong_dtype(error) or _error_hint(error))
     elif images is None:
         sheet.failed("output", f"a {type(made).__name__}", "return the images, a float tensor")
     elif tuple(images.shape) != (16, *SIZE):
-        hint = "go from 7 to 14 to 28 pixels: ConvTranspose2d(..., 4, stride=2, padding=1) doubles the side"
-        sheet.failed("output", f"{tuple(images.shape)} for z (16, 100)", hint)
+        sheet.failed("output", f"{tuple(images.shape)} for z (16, 100)", _shape_hint(images))
     elif not images.isfinite().all():
         sheet.failed("output", "pixels that are not finite", "look for a division by 0, or a logarithm of 0")
     else:
         sheet.passed("output", "(16, 100) to (16, 1, 28, 28)")
         return True
     return False
+
+
+def _error_hint(error: str) -> str:
+    said = error.split(" (at `")[0]  # without the student's line
+    if "cannot be multiplied" in said:
+        return "Linear takes 100 numbers and gives those that Unflatten needs, channels by height by width"
+    if any(word in said for word in ("channels", "running_mean", "invalid for input of size", "nflatten")):
+        return "each layer takes as many channels as the one before gives; BatchNorm2d has those of its input"
+    return "G takes one tensor z of shape (N, 100); begin with Linear(100, ...), then Unflatten"
+
+
+def _shape_hint(images: Tensor) -> str:
+    if images.ndim == 4 and images.shape[2:] == SIZE[1:]:
+        return "digits have one channel: the last layer gives 1"
+    if images.ndim == 2 and images.shape[1] == 784:
+        return "these are 784 numbers in a row: view(-1, 1, 28, 28), better transposed convolutions"
+    if images.ndim == 4 and len(images) == 16:
+        return "from 4 to 7 pixels by ConvTranspose2d(..., 3, 2, 1); then (..., 4, 2, 1) doubles the side"
+    return "one image (1, 28, 28) for each row of z"
 
 
 def _range(sheet: Sheet, clock: Clock, G: Any, z: Tensor) -> None:
@@ -102,8 +119,8 @@ def _latent(sheet: Sheet, clock: Clock, G: Any, z: Tensor, other: Tensor) -> boo
         error = error or made.error or again.error or ""
         if images is not None and others is not None and images.shape == others.shape:
             alike = alike and (_near(images, images[:1]) or _near(images, others))
-    hint = "the output does not depend on z: is z used in forward, and is Unflatten fed by Linear?"
-    found = error or ("the same image for any z" if alike else "they differ")
+    hint = "does forward use the z that it is handed, and no other noise? The output does not depend on z"
+    found = error or ("images that do not depend on z" if alike else "they differ")
     return sheet.judge("latent", not alike and not error, found, hint)
 
 
@@ -132,6 +149,15 @@ def _one_value(stats: Tensor) -> bool:
 
 
 # ------------------------------------------------------------------ small tools
+
+
+def without_weights(sheet: Sheet, net: Any) -> bool:
+    """Fail the rule `output` for a module without parameters: no optimizer could train it."""
+    found = issubclass(type(net), nn.Module) and next(net.parameters(), None) is None
+    if found:
+        hint = "a Python list hides layers from PyTorch: nn.Sequential(...) or nn.ModuleList([...])"
+        sheet.failed("output", "a network without parameters", hint)
+    return found
 
 
 def wrong_dtype(error: str) -> str:

@@ -84,7 +84,7 @@ def judge_mode(
         hint = "call G.eval() before: in training mode each image depends on the others of its batch"
         sheet.failed("mode", "G in training mode while it draws", hint)
     else:
-        hint = "G.train() after drawing, else training goes on with BatchNorm's running averages"
+        hint = "G.train(was) after drawing, else training goes on with BatchNorm's running averages"
         found = "evaluation mode, given back" if training_kept else "evaluation mode left on"
         sheet.judge("mode", training_kept, found, hint)
         if training_kept and not evaluation_kept:

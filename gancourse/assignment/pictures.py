@@ -164,7 +164,7 @@ def _noise(sheet: Sheet, before: Tensor, first: _Call, second: _Call) -> None:
     if one is None or other is None:
         one, other = first.z, second.z
     same = one.shape == other.shape and torch.allclose(one, other, atol=1e-3, equal_nan=True)
-    hint = "draw the noise once, in a line before the function, and use it at each call"
+    hint = "draw the noise by a torch.Generator of a fixed seed, or once, in a line before the function"
     sheet.judge("noise", same, "the same twice" if same else "another picture of the same G", hint)
     if same and torch.equal(first.state, second.state) and not torch.equal(before, first.state):
         sheet.remark("each call seeds torch anew, training's noise too: use a torch.Generator of your own")

@@ -13,7 +13,7 @@ from gancourse.pretrained import pretrained
 from gancourse.sampling import sample
 
 N, CLOSE = 24, 1e-3
-_SEEN = 'chapter 5, "Between two latent vectors"'
+_SEEN = 'chapter 8, "The Inception score, and how to fool it"'
 
 SHARES = (
     Rule("shape", 1, "ten numbers for each image, (N, 10)", _SEEN),

@@ -102,7 +102,7 @@ def judge_log(sheet: Sheet, fits: dict[str, Fit], logits: bool, raw: bool) -> No
         sheet.failed("log", "a loss that takes no logits", hint)
     elif odd and kinds[odd[0]] == DOUBLE:
         hint = (
-            "your loss applies a sigmoid to probabilities: take BCELoss, or logits=True if D has no Sigmoid"
+            "your loss applies a sigmoid to probabilities: take BCELoss, or `logits = True` without Sigmoid"
         )
         if logits:
             hint = "BCEWithLogits has a sigmoid of its own: hand it the logits as they are"

@@ -169,6 +169,9 @@ def _remarks(sheet: Sheet, turns: Turns) -> None:
         sheet.remark("real and fake in one batch of D: a BatchNorm in D would mix their statistics")
     if any(r.change == "altered" for parts in rows.values() for r in parts):
         sheet.remark("D's images carry noise: a known trick, not asked for here")
+    sizes = {(len(seen.x), len(turns.game.log.reals[seen.call])) for seen in _by_g(_used(turns))}
+    for fakes, reals in sorted((fakes, reals) for fakes, reals in sizes if fakes != reals)[:1]:
+        sheet.remark(f"{fakes} images of G beside {reals} real ones: as many are asked for, len(real)")
     if _attached(turns):
         sheet.remark("d_loss.backward() runs through G too: fake.detach() saves that time")
     terms = {player: [t for r in turns.of(player) for t in r.terms()] for player in ("D", "G")}
