@@ -152,9 +152,7 @@ def test_the_stop_button_stops_the_notebook_too(call: Callable[[], None]) -> Non
     with pytest.raises(KeyboardInterrupt):
         judged("check_it", RULES, lambda sheet, clock: void(ask(clock, call)))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert (
-        attempt(Clock(), raises(KeyboardInterrupt())).error is not None
-    )  # its own
+    assert attempt(Clock(), raises(KeyboardInterrupt())).error is not None  # its own
 
 
 def test_a_clock_is_shared_by_the_calls_of_a_check() -> None:

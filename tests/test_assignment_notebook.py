@@ -47,6 +47,11 @@ def test_the_student_edition_is_what_nbgrader_makes_of_the_master() -> None:
     assert student_edition(SOLUTION) == EDITION.read_text(encoding="utf-8"), said
 
 
+def test_the_student_edition_reads_well_in_any_jupyter() -> None:
+    prose = [cell.source for cell in load(EDITION).cells if cell.cell_type == "markdown"]
+    assert [text for text in prose if re.search(r"^\s*(:::|```)\{|\{\w+(:\w+)*\}`", text, re.MULTILINE)] == []
+
+
 def test_the_student_edition_gives_nothing_away() -> None:
     text = EDITION.read_text(encoding="utf-8")
     for hidden in ("BEGIN SOLUTION", "HIDDEN TESTS", "solution-only", '"stamp"', "cov_fake", "arccos("):
@@ -241,4 +246,4 @@ def test_the_blank_edition_runs_from_top_to_bottom(tmp_path: Path) -> None:
             assert len(cell.outputs) == 1, cell.id
         elif cell.id == "total":
             assert "together          0: 90 are full marks" in said
-            assert "data            0 of 10   not yet done" in said
+            assert "data              0 of 10   not yet done" in said
