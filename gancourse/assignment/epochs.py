@@ -4,7 +4,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ class Training:
 
     G: nn.Module
     D: nn.Module
-    losses: list[tuple[float, float]] = field(default_factory=list)
-    grids: dict[int, Tensor] = field(default_factory=dict)
+    losses: list[tuple[float, float]]
+    grids: dict[int, Tensor]
     steps: int = 0
     seconds: float = 0.0
 
@@ -72,7 +72,8 @@ def train(
     that does not return (d_loss, g_loss), ValueError for an epoch without batches, TrainingDiverged for
     losses that are not finite; the last checkpoint stays.
     """
-    run, code = Training(G, D), fingerprint(step, batches, render, type(G), type(D), _settings(opt_g, opt_d))
+    run = Training(G, D, [], {})
+    code = fingerprint(step, batches, render, type(G), type(D), _settings(opt_g, opt_d))
     folder = None if checkpoint_dir is None else Path(checkpoint_dir) / code[:12]
     parts = {"G": G, "D": D, "opt_g": opt_g, "opt_d": opt_d}
     made = _resume(run, parts, folder) if folder else {}

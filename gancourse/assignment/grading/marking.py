@@ -40,8 +40,8 @@ class Marked:
     """An executed notebook, in which the graded cells' outputs are the reports, and the marks by grade_id."""
 
     notebook: NotebookNode
-    marks: dict[str, Mark] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    marks: dict[str, Mark]
+    remarks: list[str]
 
     @property
     def total(self) -> float:
@@ -101,7 +101,7 @@ def _attempt(
     marker: Marker | None,
     tell: Callable[[int, int], None],
 ) -> Marked:
-    marked = Marked(copy.deepcopy(merged))
+    marked = Marked(copy.deepcopy(merged), {}, [])
     marked.remarks += merged.metadata.get("gancourse", {}).get("remarks", [])
     with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as folder:
         place = Path(folder).resolve()
