@@ -143,6 +143,9 @@ CONVERSIONS = {
     "```{prf:theorem} Of $G$\n:label: thm\nIt is.\n```": (
         '<a name="thm"></a>\n\n**Theorem 7 (Of $G$).** It is.\n'
     ),
+    ":::{warning}\nDo {term}`FID`.\n\nThen.\n:::": (
+        f"**Warning.** Do [FID]({SITE}/book/glossary.html#term-FID).\n\nThen.\n"
+    ),
     "```{prf:proof}\n$$\na\n$$\n```": "**Proof.**\n\n$$\na\n$$\n",
     "````{solution} ex\n:class: dropdown\n```python\nx\n```\n````": (
         "<details>\n<summary>Solution to Exercise 3</summary>\n\n```python\nx\n```\n\n</details>"

@@ -183,7 +183,7 @@ def test_a_finished_run_is_returned_without_a_step(
         raise AssertionError("a step was taken")
 
     monkeypatch.setattr(Trainer, "advance", forbidden)
-    monkeypatch.setattr(trainer_module, "device_name", lambda device: "the machine of a reader")
+    monkeypatch.setattr("gancourse.notebook.device_name", lambda device: "the machine of a reader")
     run = train(tmp_path)
     assert (run.step, run.reused) == (STEPS, STEPS)
     assert_same_run(run, whole)

@@ -97,6 +97,8 @@ class Prose:
             yield from _begun(f"**{target.text}{title}.**", text)
         elif name == "prf:proof":
             yield from _begun("**Proof.**", text)
+        elif name in ("note", "warning"):
+            yield from _begun(f"**{name.capitalize()}.**", text)
         elif name == "solution":
             summary = f"<summary>Solution to {self.targets[argument].text}</summary>"
             yield from ["<details>", summary, "", text, "", "</details>"]

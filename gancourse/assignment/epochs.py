@@ -78,11 +78,10 @@ def train(
     parts = {"G": G, "D": D, "opt_g": opt_g, "opt_d": opt_d}
     made = _resume(run, parts, folder) if folder else {}
     reused = run.steps
-    if run.epochs:
-        print(f"{run.epochs} of {epochs} epochs are there already, {run.steps:,} steps")
     if not run.grids:
         _draw(run, render, 0)
-    with tqdm(unit="step", initial=run.steps, mininterval=1.0) as bar:
+    known = f"{run.epochs} of {epochs} epochs are there already" if run.epochs else None
+    with tqdm(desc=known, unit="step", initial=run.steps, mininterval=1.0) as bar:
         while run.epochs < epochs:
             if run.epochs:
                 bar.total = run.steps // run.epochs * epochs
