@@ -1,4 +1,4 @@
-"""DCGAN-28 on the CPU, against the loop that tutorials teach: same nets, same optimizer, same batch."""
+"""DCGAN-28, against the loop that tutorials teach: same nets, same optimizer, same batch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.pairs import Pair
-from gancourse.data import ImageData, mnist_or_digits
+from gancourse.data import DeviceLoader, ImageData, mnist_or_digits
 from gancourse.losses import NON_SATURATING
 from gancourse.models import DCGANDiscriminator, DCGANGenerator
-from gancourse.training import TrainConfig, fit, preferred_precision
+from gancourse.training import Precision, Speed, TrainConfig, fit, preferred_precision
 
 BATCH, LR, BETAS = 64, 2e-4, (0.5, 0.999)
 
@@ -41,20 +41,30 @@ def players(seed: int) -> tuple[nn.Module, nn.Module]:
     return DCGANGenerator(generator=generator), DCGANDiscriminator(generator=generator)
 
 
-def tutorial(data: ImageData, steps: int, seed: int = 0, workers: int = 0) -> list[tuple[float, float]]:
-    """Train with DataLoader, Sigmoid and BCELoss; return both losses of each step, read with `.item()`."""
+def tutorial(
+    data: ImageData, steps: int, seed: int = 0, workers: int = 0, device: str = "cpu", resident: bool = False
+) -> list[tuple[float, float]]:
+    """Train with DataLoader, Sigmoid and BCELoss; return both losses of each step, read with `.item()`.
+
+    With `resident` the images lie on the device, and only the loop is the tutorials'.
+    """
     torch.manual_seed(seed)
-    G, logits = players(seed)
+    G, logits = (net.to(device) for net in players(seed))
     D = nn.Sequential(logits, nn.Sigmoid())
     opt_g, opt_d = (torch.optim.Adam(net.parameters(), LR, BETAS) for net in (G, D))
     criterion, losses = nn.BCELoss(), []
-    batches = endless(DataLoader(Pictures(data), BATCH, shuffle=True, drop_last=True, num_workers=workers))
+    if resident:
+        batches: Iterator[Tensor] = DeviceLoader(data, BATCH, device=device)
+    else:
+        loader = DataLoader(Pictures(data), BATCH, shuffle=True, drop_last=True, num_workers=workers)
+        batches = endless(loader)
     for _ in range(steps):
-        real, ones, zeros = next(batches), torch.ones(BATCH), torch.zeros(BATCH)
+        real = next(batches).to(device)
+        ones, zeros = torch.ones(BATCH, device=device), torch.zeros(BATCH, device=device)
         D.zero_grad()
         loss_real = criterion(D(real), ones)
         loss_real.backward()
-        fake = G(torch.randn(BATCH, 100))
+        fake = G(torch.randn(BATCH, 100, device=device))
         loss_fake = criterion(D(fake.detach()), zeros)
         loss_fake.backward()
         opt_d.step()
@@ -72,27 +82,38 @@ def endless(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
         yield from loader
 
 
-def ours(data: ImageData, steps: int, seed: int = 0) -> list[tuple[float, float]]:
-    """Train with `fit`; return both losses of each step."""
+def ours(
+    data: ImageData,
+    steps: int,
+    seed: int = 0,
+    device: str = "cpu",
+    precision: Precision | None = None,
+    speed: Speed | None = None,
+) -> list[tuple[float, float]]:
+    """Train with `fit`, in the precision that suits the device; return both losses of each step."""
+    precision = precision or preferred_precision(device)
     config = TrainConfig(
-        steps, BATCH, seed, lr_g=LR, lr_d=LR, betas=BETAS, precision=preferred_precision("cpu")
+        steps, BATCH, seed, lr_g=LR, lr_d=LR, betas=BETAS, precision=precision, checkpoint_every=steps
     )
-    run = fit(*players(seed), data, loss=NON_SATURATING, config=config, progress=False)
+    G, D = (net.to(device) for net in players(seed))
+    run = fit(G, D, data, loss=NON_SATURATING, config=config, progress=False, speed=speed)
     return list(zip(run.history["d_loss"].tolist(), run.history["g_loss"].tolist(), strict=True))
 
 
 def pairs(steps: int = 150) -> list[Pair]:
-    """Return the work of so many steps, against the loop without and with two loading processes."""
+    """Return the work of so many steps on the CPU, in float32 and, where it is native, in bfloat16."""
     data = mnist_or_digits("train", profile="quick")
-    work = f"DCGAN-28, batch {BATCH}, {steps} steps, CPU"
+    native: list[Precision] = ["float32"]
+    native += ["bfloat16"] if preferred_precision("cpu") == "bfloat16" else []
     return [
         Pair(
-            work,
+            f"DCGAN-28, batch {BATCH}, {steps} steps, CPU, {precision}",
             f"tutorial loop, {workers} workers",
-            partial(ours, data, steps),
+            partial(ours, data, steps, precision=precision),
             partial(tutorial, data, steps, workers=workers),
             rounds=3,
         )
+        for precision in native
         for workers in (0, 2)
     ]
 

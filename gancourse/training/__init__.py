@@ -5,12 +5,13 @@ from gancourse.training.checkpoint import CheckpointError
 from gancourse.training.config import Nets, Precision, Run, TrainConfig, preferred_precision
 from gancourse.training.loop import fit
 from gancourse.training.schedules import Schedule
+from gancourse.training.speed import Speed
 from gancourse.training.stacked import Stacked
 from gancourse.training.steps import DStep, GStep, Penalty, d_step, frozen, g_step
 from gancourse.training.trainer import BeforeStep, TrainingDiverged
 
 __all__ = [
     "BeforeStep", "CheckpointError", "Critic", "DStep", "GStep", "Nets", "Penalty", "Precision", "Run",
-    "Schedule", "Stacked", "TrainConfig", "TrainingDiverged", "d_step", "fit", "frozen", "g_step",
+    "Schedule", "Speed", "Stacked", "TrainConfig", "TrainingDiverged", "d_step", "fit", "frozen", "g_step",
     "preferred_precision",
 ]  # fmt: skip

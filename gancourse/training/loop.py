@@ -24,6 +24,7 @@ from gancourse.training.config import HISTORY, Run, TrainConfig
 from gancourse.training.identity import check_same_run
 from gancourse.training.players import check_kinds
 from gancourse.training.seeds import SeedsTrainer
+from gancourse.training.speed import Speed
 from gancourse.training.stacked import check_seeds
 from gancourse.training.steps import Penalty
 from gancourse.training.trainer import BeforeStep, Trainer, TrainingDiverged
@@ -34,13 +35,14 @@ def fit(
     G: nn.Module, D: nn.Module, data: Data | DeviceLoader, *, loss: GANLoss, penalty: Penalty | None = None,
     g_penalty: Penalty | None = None, config: TrainConfig, before_step: BeforeStep | None = None,
     checkpoint_dir: str | Path | None = None, resume: bool = True, progress: bool = True, seeds: None = None,
+    speed: Speed | None = None,
 ) -> Run: ...  # fmt: skip
 @overload
 def fit(
     G: Sequence[nn.Module], D: Sequence[nn.Module], data: Data, *, loss: GANLoss,
     penalty: Penalty | None = None, g_penalty: Penalty | None = None, config: TrainConfig,
     before_step: BeforeStep | None = None, checkpoint_dir: str | Path | None = None, resume: bool = True,
-    progress: bool = True, seeds: Sequence[int],
+    progress: bool = True, seeds: Sequence[int], speed: Speed | None = None,
 ) -> list[Run]: ...  # fmt: skip
 def fit(
     G: nn.Module | Sequence[nn.Module],
@@ -56,6 +58,7 @@ def fit(
     resume: bool = True,
     progress: bool = True,
     seeds: Sequence[int] | None = None,
+    speed: Speed | None = None,
 ) -> Run | list[Run]:
     """Train G: z (N, Z) to samples (N, ...) against D: samples to logits (N,), in place; return the Run.
 
@@ -70,6 +73,9 @@ def fit(
     the config's seed inside, and is outside as it was before. Raises ValueError where nets, data and config
     do not fit each other, TypeError where one of them is of another kind.
 
+    `speed` says how the steps are computed, not what (`Speed()`): it may differ between calls that continue
+    each other.
+
     With `seeds`, G and D are lists of nets, one pair for each seed, alike in all but their weights. They are
     trained at once, which saves time where a net is too small to fill the device. A list of Runs comes back,
     each what its seed alone would have given: the same draws of data, z and noise, and the same steps up to
@@ -83,17 +89,18 @@ def fit(
         check_kinds(G, D, loss, config)
         assert isinstance(G, nn.Module)
         assert isinstance(D, nn.Module)
-        trainer = Trainer(G, D, data, loss, penalty, config, g_penalty, before_step)
+        trainer = Trainer(G, D, data, loss, penalty, config, g_penalty, before_step, speed)
         return _run(trainer, checkpoint_dir, resume, progress)
     pairs = check_seeds(G, D, data, loss, config, seeds)
-    together = SeedsTrainer(*pairs, data, loss, penalty, config, g_penalty, before_step, seeds=seeds)
+    options = {"g_penalty": g_penalty, "before_step": before_step, "speed": speed}
+    together = SeedsTrainer(*pairs, data, loss, penalty, config, seeds=seeds, **options)
     return together.split(_run(together, checkpoint_dir, resume, progress))
 
 
 def _run(trainer: Trainer, checkpoint_dir: str | Path | None, resume: bool, progress: bool) -> Run:
     directory = None if checkpoint_dir is None else Path(checkpoint_dir)
     gpus = [trainer.device] if trainer.device.type == "cuda" else []
-    with torch.random.fork_rng(gpus), _told_of_the_checkpoint(directory):
+    with torch.random.fork_rng(gpus), _told_of_the_checkpoint(directory), trainer.speed.in_use():
         trainer.seed_global()
         if directory is not None and resume:
             _resume(trainer, directory)

@@ -61,12 +61,37 @@ def check_kinds(G: object, D: object, loss: object, config: object) -> None:
         raise TypeError(f"expected a TrainConfig, got {type(config).__name__}; call TrainConfig(steps=...)")
 
 
-def average_of(G: nn.Module, config: TrainConfig) -> AveragedModel | None:
+class Average(AveragedModel):
+    """The moving average of a net's weights and buffers, taken in one kernel and without asking the host.
+
+    torch's own update copies a count to the device at each step, which waits for it and cannot be recorded.
+    """
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        super().__init__(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+    @torch.no_grad()
+    def update_parameters(self, net: nn.Module) -> None:
+        """Move towards the net's weights and buffers; the first time, to them."""
+        ours, theirs = ([*m.parameters(), *m.buffers()] for m in (self.module, net))
+        for floating in (True, False):  # which the average treats apart
+            pairs = [p for p in zip(ours, theirs, strict=True) if p[0].is_floating_point() is floating]
+            if pairs:
+                self._move(*([tensor.detach() for tensor in side] for side in zip(*pairs, strict=True)))
+        self.n_averaged += 1
+
+    def _move(self, ours: list[Tensor], theirs: list[Tensor]) -> None:
+        if int(self.n_averaged) == 0:  # it is counted on the host
+            torch._foreach_copy_(ours, theirs)
+        else:
+            self.multi_avg_fn(ours, theirs, self.n_averaged)
+
+
+def average_of(G: nn.Module, config: TrainConfig) -> Average | None:
     """Return the moving average of G's weights and buffers, where the config wants one."""
     if config.ema_half_life <= 0:
         return None
-    decay = 0.5 ** (config.batch_size / config.ema_half_life)
-    return AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return Average(G, 0.5 ** (config.batch_size / config.ema_half_life))
 
 
 def copy_extra_state(source: nn.Module, target: nn.Module) -> None:

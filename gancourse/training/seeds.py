@@ -19,6 +19,7 @@ from gancourse.together import Streams, each_seed
 from gancourse.training.checkpoint import with_prefix
 from gancourse.training.config import Run, TrainConfig
 from gancourse.training.players import Noisy, check_players
+from gancourse.training.speed import Speed
 from gancourse.training.stacked import Stacked
 from gancourse.training.steps import Penalty
 from gancourse.training.trainer import BeforeStep, Trainer
@@ -37,11 +38,12 @@ class SeedsTrainer(Trainer):
         config: TrainConfig,
         g_penalty: Penalty | None = None,
         before_step: BeforeStep | None = None,
+        speed: Speed | None = None,
         *,
         seeds: Sequence[int],
     ) -> None:
         self.seeds, self.alone, self.lone_loss = tuple(seeds), (G, D), loss
-        super().__init__(Stacked(G), Stacked(D), data, loss, penalty, config, g_penalty, before_step)
+        super().__init__(Stacked(G), Stacked(D), data, loss, penalty, config, g_penalty, before_step, speed)
         self.identity["seed"] = [int(seed) for seed in seeds]
         self.loss = _of_each(loss, len(seeds))
         self.penalty, self.g_penalty = (p and partial(_penalize_each, p) for p in (penalty, g_penalty))
@@ -69,6 +71,10 @@ class SeedsTrainer(Trainer):
         """Return z (S, B, Z) from N(0, I)."""
         size = (self.config.batch_size, latent_dim(self.alone[0][0]))
         return self.z_streams.draw(lambda rng: torch.randn(size, generator=rng, device=self.device))
+
+    def generators(self) -> list[torch.Generator]:
+        """Return the generators of each seed."""
+        return [*self.z_streams.generators, *self.streams.generators]
 
     def advance(self) -> None:
         """Take the steps of all seeds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -22,7 +22,8 @@ from gancourse.training.config import HISTORY, TrainConfig
 from gancourse.training.convolution import has_matrix_units
 from gancourse.training.identity import identity
 from gancourse.training.players import Autocast, Noisy, average_of, check_players, copy_extra_state
-from gancourse.training.schedules import value_at
+from gancourse.training.schedules import Schedule, value_at
+from gancourse.training.speed import Batch, Speed, laid_out, recorder
 from gancourse.training.steps import GStep, Penalty, d_step, g_step, given
 
 BeforeStep = Callable[[int, nn.Module, nn.Module], None]
@@ -45,8 +46,9 @@ class Trainer:
         config: TrainConfig,
         g_penalty: Penalty | None = None,
         before_step: BeforeStep | None = None,
+        speed: Speed | None = None,
     ) -> None:
-        self.G, self.D, self.loss, self.config = G, D, loss, config
+        self.G, self.D, self.loss, self.config, self.speed = G, D, loss, config, speed or Speed()
         self.penalty, self.g_penalty, self.before_step = penalty, g_penalty, before_step
         self.device = next(G.parameters()).device
         self.loader = self._loader(data)
@@ -54,8 +56,8 @@ class Trainer:
         data_name = self.loader.fingerprint(labelled=config.conditional)
         self.identity = identity(G, D, config, data=data_name, loss=loss.name, **functions)
         self._admit()
-        self.opt_g = Adam(G.parameters(), value_at(config.lr_g, 0), config.betas, fused=True)
-        self.opt_d = Adam(D.parameters(), value_at(config.lr_d, 0), config.betas, fused=True)
+        self.recorder = recorder(self)
+        self.opt_g, self.opt_d = self._adam(G, config.lr_g), self._adam(D, config.lr_d)
         self.ema = average_of(G, config)
         self.noise = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.history = torch.full((len(HISTORY), config.steps), float("nan"), device=self.device)
@@ -64,6 +66,13 @@ class Trainer:
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self._call_through()
 
+    def _adam(self, net: nn.Module, rate: float | Schedule) -> Adam:
+        now, recorded = value_at(rate, 0), self.recorder is not None
+        # A recording holds numbers as they were: what changes must be a tensor.
+        lr = torch.tensor(now, device=self.device) if recorded and isinstance(rate, Schedule) else now
+        fused = self.speed.fused
+        return Adam(net.parameters(), lr, self.config.betas, fused=fused, capturable=recorded)
+
     def _loader(self, data: Data | DeviceLoader) -> Loader:
         return loader_of(data, self.config.batch_size, device=self.device, seed=self.config.seed)
 
@@ -71,7 +80,7 @@ class Trainer:
         """Refuse nets that do not fit each other and the data; lay them out as they train fastest."""
         check_players(self.G, self.D, self.loader, self.config.conditional)
         for net in (self.G, self.D):
-            net.to(memory_format=torch.channels_last)
+            laid_out(net, self.speed)
 
     def _call_through(self) -> None:
         """Wrap the nets as the steps call them: G and D to be trained, G and D as the other's opponent."""
@@ -95,9 +104,18 @@ class Trainer:
     def advance(self) -> None:
         """Take `d_steps` steps of D and one of G: the body of Algorithm 1's loop."""
         self._prepare()
+        batches = [self.batch() for _ in range(self.config.d_steps)]
+        seen = self.recorder.move(batches) if self.recorder is not None else None
+        if seen is None:
+            self.recorder, seen = None, self.move(batches)
+        self.origin = {}
+        self.history[:, self.step] = seen  # stays on the device: no step waits for the host
+        self.step += 1
+
+    def move(self, batches: Sequence[Batch]) -> Tensor:
+        """Take the steps on batches (B, ...) of D's; return what they saw, as `HISTORY` names it, (5,)."""
         (G, D), (parallel_G, parallel_D) = self.opponents, self.learners
-        for _ in range(self.config.d_steps):
-            real, y = self.batch()
+        for real, y in batches:
             penalty = None if self.penalty is None else partial(self._weighted, y)
             of_d = d_step(
                 G, parallel_D, self.opt_d, real=real, z=self.draw(), loss=self.loss, y=y, penalty=penalty
@@ -108,10 +126,20 @@ class Trainer:
         if self.ema is not None:
             self.ema.update_parameters(self.G)
             copy_extra_state(self.G, self.ema.module)
-        seen = (of_d.loss, of_g.loss, of_d.d_real, of_d.d_fake, of_g.d_fake)
-        self.origin = {}
-        self.history[:, self.step] = torch.stack(seen)  # stays on the device: no step waits for the host
-        self.step += 1
+        return torch.stack((of_d.loss, of_g.loss, of_d.d_real, of_d.d_fake, of_g.d_fake))
+
+    def generators(self) -> list[torch.Generator]:
+        """Return the generators on the device that a step draws from, beside torch's own."""
+        return [self.noise]
+
+    def counts(self) -> int:
+        """Return the number of averages taken, which is counted on the host."""
+        return 0 if self.ema is None else int(self.ema.n_averaged)
+
+    def set_counts(self, averaged: int) -> None:
+        """Set the number of averages taken."""
+        if self.ema is not None:
+            self.ema.n_averaged.fill_(averaged)
 
     def _g_step(self, G: nn.Module, D: nn.Module, real: Tensor, y: Tensor | None) -> GStep:
         """Take G's step. Where it compares, it compares with the batch that D has just learned from."""
@@ -134,7 +162,10 @@ class Trainer:
             self.before_step(self.step, self.G, self.D)
         for optimizer, rate in ((self.opt_g, config.lr_g), (self.opt_d, config.lr_d)):
             for group in optimizer.param_groups:
-                group["lr"] = value_at(rate, self.step)
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(value_at(rate, self.step))
+                else:
+                    group["lr"] = value_at(rate, self.step)
         if self.noisy is not None:
             self.noisy.std = value_at(config.instance_noise, self.step)
 
