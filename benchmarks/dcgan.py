@@ -112,6 +112,7 @@ def pairs(steps: int = 150) -> list[Pair]:
             partial(ours, data, steps, precision=precision),
             partial(tutorial, data, steps, workers=workers),
             rounds=3,
+            asked={"float32": 1.2, "bfloat16": 1.6}[precision],
         )
         for precision in native
         for workers in (0, 2)

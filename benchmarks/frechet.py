@@ -64,7 +64,7 @@ def pairs() -> list[Pair]:
     return [
         Pair(
             f"FD from moments, {DIM:,} dimensions", "scipy.linalg.sqrtm",
-            lambda: frechet_distance(a.mean, a.cov, b.mean, b.cov), lambda: by_sqrtm(a, b), 3,
+            lambda: frechet_distance(a.mean, a.cov, b.mean, b.cov), lambda: by_sqrtm(a, b), 3, 8.0,
         ),
         Pair(
             f"FD from 2 x {FEW:,} samples of {DIM:,} dimensions", "scipy.linalg.sqrtm",
@@ -73,7 +73,7 @@ def pairs() -> list[Pair]:
         *(
             Pair(
                 f"FD from 2 x {FEW:,} samples of {DIM:,} dimensions", name,
-                lambda: frechet_distance_from_features(*few), partial(theirs, *few), 3,
+                lambda: frechet_distance_from_features(*few), partial(theirs, *few), 3, 10.0,
             )
             for name, theirs in (("torchmetrics", by_torchmetrics), ("torch-fidelity", by_torch_fidelity))
         ),

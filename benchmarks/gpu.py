@@ -68,10 +68,13 @@ def pairs(steps: int = 1_000) -> list[Pair]:
         "tutorial loop, 2 workers": partial(dcgan.tutorial, data, steps, workers=2, device="cuda"),
         "the same, data on the GPU": partial(dcgan.tutorial, data, steps, device="cuda", resident=True),
     }
-    found = [Pair(work, name, mine, partial(_synchronized, peer), rounds=3) for name, peer in peers.items()]
+    found = [
+        Pair(work, name, mine, partial(_synchronized, peer), rounds=3, asked=asked)
+        for (name, peer), asked in zip(peers.items(), (10.0, 4.0), strict=True)
+    ]
     critic = f"WGAN-GP, MLP on the grid, {CRITIC_STEPS} critic steps, {steps:,} steps, GPU"
     both = (partial(_synchronized, partial(train, steps)) for train in (ours, plain))
-    return [*found, Pair(critic, "plain loop", *both, rounds=3)]
+    return [*found, Pair(critic, "plain loop", *both, rounds=3, asked=5.0)]
 
 
 def _synchronized(work: partial[object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Pair(NamedTuple):
@@ -16,6 +16,7 @@ class Pair(NamedTuple):
     ours: Callable[[], object]
     theirs: Callable[[], object]
     rounds: int = 5
+    asked: float | None = None  # times faster, at least
 
 
 class Result(NamedTuple):
@@ -51,18 +52,31 @@ def measure(pair: Pair) -> Result:
     ours, theirs = zip(*times, strict=True)
     return Result(pair, list(ours), list(theirs))
 
+    def facts(self) -> dict[str, Any]:
+        """Return what the book tells of a result, as JSON holds it; times in seconds."""
+        low, high = self.spread
+        ours, theirs = (statistics.median(times) for times in (self.ours, self.theirs))
+        pair = self.pair
+        return {
+            "work": pair.work, "peer": pair.peer, "asked": pair.asked, "ratio": self.ratio, "low": low,
+            "high": high, "ours": ours, "theirs": theirs, "rounds": len(self.ours),
+        }  # fmt: skip
+
+
+def rows_of(results: Iterable[dict[str, Any]]) -> list[list[str]]:
+    """Return the rows of a Markdown table of `Result.facts`; the second one tells the alignment."""
+    rows = [
+        ["work", "peer", "times faster", "rounds, from to", "aim", "ours (s)", "peer (s)"],
+        [":--", ":--", "--:", "--:", "--:", "--:", "--:"],
+    ]
+    for facts in results:
+        asked = "" if facts["asked"] is None else f"{facts['asked']:g}"
+        spread = f"{facts['low']:.1f} to {facts['high']:.1f}"
+        times = [f"{facts[name]:.3g}" for name in ("ours", "theirs")]
+        rows.append([facts["work"], facts["peer"], f"{facts['ratio']:.1f}", spread, asked, *times])
+    return rows
+
 
 def table(results: Iterable[Result]) -> str:
     """Return a Markdown table: the ratio, its spread over the rounds, and the medians it comes from."""
-    lines = [
-        "| work | peer | times faster | rounds, from to | ours (s) | peer (s) |",
-        "| - | - | - | - | - | - |",
-    ]
-    for result in results:
-        low, high = result.spread
-        medians = [statistics.median(times) for times in (result.ours, result.theirs)]
-        lines += [
-            f"| {result.pair.work} | {result.pair.peer} | {result.ratio:.1f} | {low:.1f} to {high:.1f} "
-            f"| {medians[0]:.3g} | {medians[1]:.3g} |"
-        ]
-    return "\n".join(lines)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows_of(result.facts() for result in results))

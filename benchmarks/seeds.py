@@ -44,4 +44,8 @@ def alone(steps: int) -> list[Run]:
 def pairs(steps: int = 200) -> list[Pair]:
     """Return the work of so many steps of ten seeds."""
     work = f"{len(SEEDS)} seeds of the ring, {steps} steps each"
-    return [Pair(work, "one after the other", partial(together, steps), partial(alone, steps), rounds=3)]
+    return [
+        Pair(
+            work, "one after the other", partial(together, steps), partial(alone, steps), rounds=3, asked=3.0
+        )
+    ]
