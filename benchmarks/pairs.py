@@ -37,6 +37,16 @@ class Result(NamedTuple):
         ratios = [theirs / ours for ours, theirs in zip(self.ours, self.theirs, strict=True)]
         return min(ratios), max(ratios)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what the book tells of a result, as JSON holds it; times in seconds."""
+        low, high = self.spread
+        ours, theirs = (statistics.median(times) for times in (self.ours, self.theirs))
+        pair = self.pair
+        return {
+            "work": pair.work, "peer": pair.peer, "asked": pair.asked, "ratio": self.ratio, "low": low,
+            "high": high, "ours": ours, "theirs": theirs, "rounds": len(self.ours),
+        }  # fmt: skip
+
 
 def seconds(work: Callable[[], object]) -> float:
     """Return how long a call takes."""
@@ -51,16 +61,6 @@ def measure(pair: Pair) -> Result:
     times = [(seconds(pair.ours), seconds(pair.theirs)) for _ in range(pair.rounds)]
     ours, theirs = zip(*times, strict=True)
     return Result(pair, list(ours), list(theirs))
-
-    def facts(self) -> dict[str, Any]:
-        """Return what the book tells of a result, as JSON holds it; times in seconds."""
-        low, high = self.spread
-        ours, theirs = (statistics.median(times) for times in (self.ours, self.theirs))
-        pair = self.pair
-        return {
-            "work": pair.work, "peer": pair.peer, "asked": pair.asked, "ratio": self.ratio, "low": low,
-            "high": high, "ours": ours, "theirs": theirs, "rounds": len(self.ours),
-        }  # fmt: skip
 
 
 def rows_of(results: Iterable[dict[str, Any]]) -> list[list[str]]:
