@@ -7,12 +7,13 @@ PROFILE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help book test run bench lab serve repository clean
+.PHONY: help book test run full bench lab serve repository clean
 
 help:
 	@echo 'make book                         build the book and say which file to open'
 	@echo 'make test  [ARGS="-k dcgan"]      build it and prove it: every test, ARGS go to pytest'
 	@echo 'make run   [NB=05] [PROFILE=quick|full]   execute one notebook, or all, and stamp it'
+	@echo 'make full  [ARGS=--list]          execute all notebooks in full, in order; says how long first'
 	@echo 'make bench [ARGS="frechet"]         time the library against its peers, in one run'
 	@echo 'make lab                          open the notebooks in JupyterLab'
 	@echo 'make serve [PORT=8000]            serve the built book on this machine'
@@ -31,6 +32,10 @@ test:
 run:
 	@$(PYTHON) tools/setup.py lab
 	@$(VENV) tools/run_notebook.py $(NB) $(if $(PROFILE),--profile $(PROFILE))
+
+full:
+	@$(PYTHON) tools/setup.py lab
+	@$(VENV) tools/full_run.py $(ARGS)
 
 bench:
 	@$(PYTHON) tools/setup.py test

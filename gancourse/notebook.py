@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
@@ -66,6 +67,18 @@ def environment() -> Environment:
     versions = {name: _version(name) for name in ("torch", "torchvision", "numpy")}
     own = {"python": platform.python_version(), "gancourse": gancourse.__version__}
     return {"device": device_name(), "versions": own | versions}
+
+
+def peak_memory() -> dict[str, int]:
+    """Return the most memory that this process has held, in MiB: "host", and "GPU" where it used one."""
+    if sys.platform == "win32":  # which has no such count
+        return {}
+    resource = importlib.import_module("resource")
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        peaks["GPU"] = torch.cuda.max_memory_allocated() // 2**20
+    return peaks
 
 
 def origin(seconds: float, device: torch.device | None = None) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from nbclient.util import ensure_async
 from nbformat import NotebookNode
 from notebook_clean import CONTROL, shown
 
-FACTS = "__import__('json').dumps(__import__('gancourse.notebook').notebook.environment())"
+OURS = "__import__('gancourse.notebook').notebook"
+FACTS = f"__import__('json').dumps({{**{OURS}.environment(), 'peak_mib': {OURS}.peak_memory()}})"
 TRACEBACK_LINES = 12
 
 

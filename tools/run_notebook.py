@@ -97,6 +97,7 @@ def execute(source: Path, profile: str, timeout: float | None, cwd: Path = ROOT)
     clean(notebook)
     stamp = {"profile": profile, "device": facts["device"], "wall_s": round(time.time() - started, 1)}
     stamp |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "versions": facts["versions"]}
+    stamp |= {"peak_mib": facts["peak_mib"]}
     stamp |= {"code_sha256": code_sha256(notebook), "package_sha256": package, "runs": runs}
     write_stamp(notebook, stamp)
     return notebook
