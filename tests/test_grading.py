@@ -604,4 +604,4 @@ def test_the_checks_do_not_need_what_grading_needs() -> None:
     code += "import gancourse.assignment\nassert not [m for m in sys.modules if 'grading' in m]\n"
     code += "try:\n    import gancourse.assignment.grading\nexcept ImportError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("pip install 'gancourse[grading]'")
+    assert done.stdout.strip().endswith("pip install '.[grading]' in the clone")

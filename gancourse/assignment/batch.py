@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from gancourse.assignment.blanks import Blank
-from gancourse.assignment.epoch import Batches, judge_epochs
 from gancourse.assignment.guard import Clock, attempt
 from gancourse.assignment.guard import plain as plain_tensor
 from gancourse.assignment.judge import judged
+from gancourse.assignment.numbered import Batches, judge_epochs
 from gancourse.assignment.report import Report, Rule, Sheet
 from gancourse.features import extract, mnist_classifier
 

@@ -32,7 +32,7 @@ __all__ = ["Limits", "Mark", "Marked", "mark", "merge", "read"]
 
 NEEDED = ("cloudpickle", "ipykernel", "jupyter_client", "nbformat", "psutil")
 if missing := [name for name in NEEDED if not find_spec(name)]:
-    raise ImportError(f"grading needs {', '.join(missing)}: pip install 'gancourse[grading]'")
+    raise ImportError(f"grading needs {', '.join(missing)}: pip install '.[grading]' in the clone")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from gancourse.assignment.grading.table import Row, as_csv, plain, printed
 
 MASTER = Path("book", "assignment", "dcgan-solution.ipynb")
 DONE, WRONG, INTERRUPTED = 0, 2, 130
+PROFILES = "default: quick; full trains for 50 epochs, for which the seconds below are too few on a CPU"
 
 
 class UsageError(Exception):
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("folder", type=Path, metavar="DIR", help="alice.ipynb, or alice/..., for each student")
     grade.add_argument("--master", type=Path, help=f"the notebook with solutions; default: {MASTER}")
     grade.add_argument("--output", type=Path, help="where the marks go; default: DIR-marked")
-    grade.add_argument("--profile", choices=("quick", "full"), default="quick", help="default: quick")
+    grade.add_argument("--profile", choices=("quick", "full"), default="quick", help=PROFILES)
     grade.add_argument("--cell-seconds", type=float, default=limits.cell_seconds, metavar="N")
     grade.add_argument("--notebook-seconds", type=float, default=limits.notebook_seconds, metavar="N")
     grade.add_argument(
@@ -87,10 +88,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 def course(given: argparse.Namespace) -> int:
     """Make a course folder for nbgrader, with the master in it; nbgrader takes seconds to import."""
-    from gancourse.assignment.grading.course import (
-        ASSIGNMENT,
-        make_course,
-    )
+    from gancourse.assignment.grading.course import ASSIGNMENT, make_course
 
     try:
         made = make_course(given.folder, _master(given.master))

@@ -8,7 +8,6 @@ import math
 import os
 import pickle
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from gancourse.assignment.grading import snapshot
 from gancourse.assignment.grading.processes import MARK, runs
+from gancourse.assignment.guard import words
 from gancourse.assignment.report import Report
 
 CUT = "\n[the rest is left out]\n"
@@ -129,11 +129,3 @@ def worth(value: Any, most: float) -> float:
 
 def _clipped(points: float, most: float) -> float:
     return 0.0 if math.isnan(points) else round(min(max(points, 0.0), most), 4)
-
-
-def words(error: BaseException) -> str:
-    """Return an error's last line."""
-    try:
-        return traceback.format_exception_only(error)[-1].strip()[:1000]
-    except BaseException:  # an error whose text raises
-        return type(error).__name__

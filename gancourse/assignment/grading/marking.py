@@ -46,7 +46,12 @@ class Marked:
     @property
     def total(self) -> float:
         """Return the points so far; what is marked by hand is not in it."""
-        return sum(mark.points or 0.0 for mark in self.marks.values())
+        return total(self.marks)
+
+
+def total(marks: dict[str, Mark]) -> float:
+    """Return the points of marks by grade_id; what is marked by hand has none yet."""
+    return sum(mark.points or 0.0 for mark in marks.values())
 
 
 def mark(

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gancourse.assignment.grading.marking import BY_HAND, Mark
+from gancourse.assignment.grading.marking import BY_HAND, Mark, total
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Row:
 
     def total(self) -> float:
         """Return the points so far; what is marked by hand is not in it."""
-        return sum(mark.points or 0.0 for mark in self.marks.values())
+        return total(self.marks)
 
     def notes(self) -> list[str]:
         """Return what a person should look at: the problem, flags, remarks."""

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from gancourse.assignment import Report, check_data
-from gancourse.assignment.epoch import IMAGES, numbered, numbers_of
 from gancourse.assignment.guard import Clock
+from gancourse.assignment.numbered import IMAGES, numbered, numbers_of
 from gancourse.data import mnist_or_digits
 
 DATA = mnist_or_digits("train", profile="quick").images
